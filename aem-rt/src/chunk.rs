@@ -1,0 +1,1 @@
+//! A piece of received data, owned by whoever holds it.

@@ -1,0 +1,1 @@
+//! Any pollable descriptor as a source of readiness.

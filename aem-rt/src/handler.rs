@@ -1,0 +1,1 @@
+//! Handlers: callbacks registered on sources.

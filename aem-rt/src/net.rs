@@ -1,0 +1,1 @@
+//! TCP sockets as sources and sinks.

@@ -1,0 +1,1 @@
+//! Anything that can be sent.

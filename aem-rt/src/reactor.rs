@@ -1,0 +1,1 @@
+//! One turn: take mail, submit, wait, reap, hand over.

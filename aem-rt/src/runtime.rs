@@ -1,0 +1,1 @@
+//! Runtime, Builder, and the order of shutdown.

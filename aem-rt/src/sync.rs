@@ -1,0 +1,1 @@
+//! The only door to `std`'s or loom's shared memory.

@@ -1,0 +1,1 @@
+//! The examples of `aem-rt` are the files beside this one.
