@@ -19,3 +19,45 @@ pub mod signal;
 mod sync;
 mod sys;
 pub mod time;
+
+/// Runs an `async fn main` on a fresh runtime of its own.
+///
+/// The function may return whatever `fn main` may: `()`, `Result<(), E>`,
+/// [`ExitCode`](std::process::ExitCode). When no runtime can be built, the program prints
+/// `aem: ` and the error on standard error and exits with status 1.
+///
+/// The arguments, all optional:
+///
+/// - `backend = "auto" | "epoll" | "io_uring"`: how the kernel is asked; `"auto"` unless said.
+/// - `workers = 1`: how many threads run jobs. More than one comes in a later version.
+/// - `crate = "path::to::aem"`: where this crate is found, for those who re-export it.
+///
+/// ```
+/// #[aem::main(backend = "epoll")]
+/// async fn main() -> std::io::Result<()> {
+///     let answer = aem::spawn(async { 6 * 7 }).await?;
+///     println!("{answer}");
+///     Ok(())
+/// }
+/// ```
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use aem_macros::main;
+
+/// Makes an `async fn` a test that runs on a fresh runtime of its own.
+///
+/// The arguments are those of [`main`](macro@main); `seeds = A..B`, which will run the test on the
+/// simulated kernel, comes in a later version. `#[ignore]`, `#[should_panic]` and a return type
+/// of `Result<(), E>` work as with `#[test]`. When no runtime can be built, the test panics with
+/// the error.
+///
+/// ```
+/// #[aem::test]
+/// async fn a_task_gives_back_what_it_computed() -> Result<(), aem::BoxError> {
+///     assert_eq!(aem::spawn(async { 6 * 7 }).await?, 42);
+///     Ok(())
+/// }
+/// ```
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use aem_macros::test;

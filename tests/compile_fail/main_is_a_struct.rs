@@ -1,0 +1,6 @@
+#[aem::main]
+struct Main;
+
+fn main() {
+    let _ = Main;
+}

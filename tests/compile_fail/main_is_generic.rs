@@ -1,0 +1,6 @@
+#[aem::main]
+async fn main<T: Default>()
+where
+    T: Send,
+{
+}

@@ -1,0 +1,2 @@
+#[aem::main]
+fn main() {}

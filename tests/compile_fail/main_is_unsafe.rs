@@ -1,0 +1,2 @@
+#[aem::main]
+async unsafe fn main() {}

@@ -1,0 +1,2 @@
+#[aem::main(multi_thread)]
+async fn main() {}

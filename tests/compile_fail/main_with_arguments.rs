@@ -1,0 +1,4 @@
+#[aem::main]
+async fn main(arguments: Vec<String>) {
+    drop(arguments);
+}

@@ -1,0 +1,2 @@
+#[aem::main(workers = "one", backend = epoll, crate = 7)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[aem::main(backend = "epoll", backend = "auto")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[aem::main(seeds = 0..100)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[aem::main(backend = "kqueue")]
+async fn main() {}

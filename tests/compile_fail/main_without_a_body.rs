@@ -1,0 +1,6 @@
+trait Program {
+    #[aem::main]
+    async fn start();
+}
+
+fn main() {}
