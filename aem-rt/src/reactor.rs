@@ -1,1 +1,2 @@
 //! One turn: take mail, submit, wait, reap, hand over.
+mod timers;
