@@ -20,6 +20,9 @@ mod sync;
 mod sys;
 pub mod time;
 
+pub use chunk::Chunk;
+pub use payload::Payload;
+
 /// Runs an `async fn main` on a fresh runtime of its own.
 ///
 /// The function may return whatever `fn main` may: `()`, `Result<(), E>`,

@@ -1,0 +1,90 @@
+//! What goes in comes out, in order and once, however the kernel takes it.
+
+use super::*;
+
+/// All that is left, as the kernel would see it.
+fn pending(queue: &SendQueue) -> Vec<u8> {
+    let mut slices = [IoSlice::new(&[]); SendQueue::MAX_SLICES];
+    let count = queue.io_slices(&mut slices);
+    slices[..count].iter().flat_map(|slice| slice.to_vec()).collect()
+}
+
+#[test]
+fn every_kind_keeps_its_bytes() {
+    let payloads: [Payload; 9] = [
+        b"static slice".as_slice().into(),
+        b"static array".into(),
+        "static text".into(),
+        b"vector".to_vec().into(),
+        String::from("text").into(),
+        Box::<[u8]>::from(*b"boxed").into(),
+        Arc::<[u8]>::from(*b"shared").into(),
+        Arc::<str>::from("shared text").into(),
+        Chunk::from(b"chunk".to_vec()).into(),
+    ];
+    let bytes: Vec<&[u8]> = payloads.iter().map(Payload::as_slice).collect();
+    assert_eq!(bytes[0], b"static slice");
+    assert_eq!(bytes[3..].concat(), b"vectortextboxedsharedshared textchunk");
+    assert!(!payloads[8].is_empty());
+}
+
+#[test]
+fn sending_in_any_steps_sends_each_byte_once() {
+    let parts: [&'static str; 5] = ["a", "bcdef", "", "gh", "ijklmnop"];
+    let whole: Vec<u8> = parts.concat().into_bytes();
+    for step in 1..=whole.len() {
+        let mut queue = SendQueue::default();
+        parts.iter().for_each(|part| queue.push(*part));
+        let mut sent = 0;
+        while !queue.is_empty() {
+            assert_eq!(pending(&queue), &whole[sent..]);
+            assert_eq!(queue.bytes(), whole.len() - sent);
+            let (front, only) = queue.front();
+            assert!(!front.is_empty());
+            assert_eq!(only, front.len() == queue.bytes());
+            let n = step.min(queue.bytes());
+            queue.advance(n);
+            sent += n;
+        }
+        assert_eq!(sent, whole.len());
+        assert_eq!(queue.front(), (&[][..], true));
+    }
+}
+
+#[test]
+fn a_queue_takes_at_most_the_slices_it_is_given() {
+    let mut queue = SendQueue::default();
+    (0..100).for_each(|_| queue.push("xy"));
+    let mut slices = [IoSlice::new(&[]); SendQueue::MAX_SLICES];
+    assert_eq!(queue.io_slices(&mut slices), SendQueue::MAX_SLICES);
+    assert_eq!(queue.bytes(), 200);
+    queue.advance(200);
+    assert!(queue.rest.capacity() <= SendQueue::MAX_KEPT, "an idle queue holds no memory");
+}
+
+#[test]
+fn what_was_begun_goes_before_what_is_appended() {
+    let mut begun = SendQueue::default();
+    begun.push("begun");
+    begun.push("!");
+    begun.advance(2);
+    let mut later = SendQueue::default();
+    later.push(" and");
+    later.push(" later");
+    begun.append(later);
+    assert_eq!(pending(&begun), b"gun! and later");
+
+    let mut empty = SendQueue::default();
+    empty.append(begun);
+    assert_eq!(pending(&empty), b"gun! and later");
+    empty.append(SendQueue::default());
+    assert_eq!(empty.bytes(), 14);
+}
+
+#[test]
+#[should_panic(expected = "3 bytes of 2 were sent")]
+fn more_than_there_is_cannot_be_sent() {
+    let mut queue = SendQueue::default();
+    queue.push("ab");
+    queue.advance(3);
+}

@@ -1,0 +1,75 @@
+//! What is done to sockets: accept, receive, send, connect.
+//!
+//! Nothing here ever blocks, whatever mode the descriptor is in, and a send to a closed
+//! connection is an error and not a signal.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use socket2::{SockAddr, SockAddrStorage, SockRef};
+
+use super::{check, check_size, retry};
+
+/// Takes one connection from a listener's queue, non-blocking and close-on-exec.
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+    let mut storage = SockAddrStorage::zeroed();
+    let mut length = storage.size_of();
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let fd = retry(|| {
+        let address = (&raw mut storage).cast::<libc::sockaddr>();
+        // SAFETY: `address` has room for `length` bytes, both live longer than the call.
+        check(unsafe { libc::accept4(listener.as_raw_fd(), address, &raw mut length, flags) })
+    })?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: the kernel has written an address of `length` bytes into `storage`.
+    let address = unsafe { SockAddr::new(storage, length) };
+    let unnamed = || io::Error::new(io::ErrorKind::Unsupported, "the peer's address is not IP");
+    Ok((fd, address.as_socket().ok_or_else(unnamed)?))
+}
+
+/// Receives what is there into `buffer`; zero is the end of the stream (or an empty buffer).
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let start = buffer.as_mut_ptr().cast::<libc::c_void>();
+    let flags = libc::MSG_DONTWAIT;
+    // SAFETY: `start` has room for `len` bytes and is borrowed mutably for the call.
+    retry(|| check_size(unsafe { libc::recv(socket.as_raw_fd(), start, buffer.len(), flags) }))
+}
+
+/// Sends one piece and says how much of it was taken.
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let start = bytes.as_ptr().cast::<libc::c_void>();
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: `start` points at `len` readable bytes that are borrowed for the call.
+    retry(|| check_size(unsafe { libc::send(socket.as_raw_fd(), start, bytes.len(), flags) }))
+}
+
+/// Sends several pieces as one and says how much of them was taken.
+pub(crate) fn send_vectored(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: all-zero is a valid `msghdr`: null pointers with lengths of zero.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    // `IoSlice` is promised to have the layout of `iovec`, and the kernel only reads it.
+    message.msg_iov = pieces.as_ptr().cast_mut().cast::<libc::iovec>();
+    message.msg_iovlen = pieces.len() as _;
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: `message` names `pieces.len()` valid pieces, all of it borrowed for the call.
+    retry(|| check_size(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) }))
+}
+
+/// Starts to connect. `EINPROGRESS` means that room to write will tell of the end.
+pub(crate) fn connect(socket: BorrowedFd<'_>, address: &SockAddr) -> io::Result<()> {
+    // A connect that a signal cut short goes on by itself: asking again is EALREADY, so the
+    // answer is the same as for one that was begun without waiting.
+    match SockRef::from(&socket).connect(address) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            Err(io::Error::from_raw_os_error(libc::EINPROGRESS))
+        }
+        result => result,
+    }
+}
+
+/// Takes the error that waits on a socket, if there is one.
+pub(crate) fn take_error(socket: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
+    SockRef::from(&socket.as_fd()).take_error()
+}
