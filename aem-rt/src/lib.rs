@@ -14,6 +14,7 @@ pub mod net;
 mod payload;
 mod queue;
 mod reactor;
+mod report;
 mod runtime;
 pub mod signal;
 mod sync;

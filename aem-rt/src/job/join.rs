@@ -1,0 +1,291 @@
+//! The handle of a spawned job: its output, from any thread.
+//!
+//! On the owner's thread a handle looks into the cell. From another thread it asks by letter: a [`Note`] in
+//! the owner's inject queue says who wants to be woken. From its first note on a handle uses notes only,
+//! so that an older note cannot overtake a newer wish. When the inject queue is closed the job is done, and
+//! the handle sees it.
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::task::{Context, Poll, Waker};
+
+use futures::future::FusedFuture;
+
+use super::cell::{self, Header};
+use super::contain;
+use super::owner::{Block, Mail, Owner, hold};
+use super::registry::{JobId, Lost};
+use super::state::{Left, Wish};
+use super::waker::{self, JobRef};
+use crate::error::JoinError;
+use crate::queue::inject::Pushed;
+use crate::sync::AtomicUsize;
+
+/// A letter to the owner.
+pub(super) struct Note {
+    pub(super) link: AtomicUsize,
+    /// Counted.
+    job: NonNull<Header>,
+    content: Content,
+}
+
+enum Content {
+    /// Wake this when the job ends.
+    Wake(Waker),
+    /// The handle was dropped elsewhere with this panic unread.
+    Unread(super::Payload),
+}
+
+/// Sends a letter about a job; its content comes back if the worker has ended.
+///
+/// # Safety
+/// The caller has a reference to the job.
+unsafe fn send(job: NonNull<Header>, content: Content) -> Result<(), Content> {
+    // SAFETY: alive by the caller's reference.
+    let block: Block = hold(unsafe { job.as_ref() }.owner());
+    // SAFETY: as above.
+    unsafe { waker::retain(job) };
+    let note = Box::into_raw(Box::new(Note { link: AtomicUsize::new(0), job, content }));
+    // SAFETY: a box is not null.
+    let mail = Mail::Note(unsafe { NonNull::new_unchecked(note) });
+    // SAFETY: new, and the queue's from here on.
+    match unsafe { block.inject().push(mail) } {
+        Pushed::Quiet => Ok(()),
+        Pushed::Wake => {
+            block.unpark();
+            Ok(())
+        }
+        Pushed::Closed => {
+            // SAFETY: not taken, so still ours.
+            let note = unsafe { Box::from_raw(note) };
+            // SAFETY: counted above.
+            unsafe { waker::release(job) };
+            Err(note.content)
+        }
+    }
+}
+
+/// The owner reads a letter.
+///
+/// # Safety
+/// The note was just popped from the owner's inject queue, on its thread.
+pub(super) unsafe fn receive(note: NonNull<Note>, owner: &Owner) {
+    // SAFETY: made by `send`, and ours since the pop.
+    let note = *unsafe { Box::from_raw(note.as_ptr()) };
+    // SAFETY: the note has a reference.
+    let header = unsafe { note.job.as_ref() };
+    match note.content {
+        Content::Wake(waker) => {
+            let woken = contain(|| {
+                if header.local.is_done() {
+                    waker.wake();
+                } else {
+                    // SAFETY: the note's reference, the owner's thread, not done.
+                    drop(unsafe { cell::set_join(note.job, Some(waker)) });
+                }
+            });
+            if let Err(panic) = woken {
+                owner.lose(header, panic);
+            }
+        }
+        Content::Unread(panic) => owner.lose(header, panic),
+    }
+    // SAFETY: the note's reference.
+    unsafe { waker::release(note.job) };
+}
+
+/// The result of a spawned job, to be awaited anywhere.
+///
+/// Dropping the handle lets the job run on; [`abort`](Self::abort) ends it. If the job panicked and nobody
+/// has asked for the result, dropping the handle reports the panic as the runtime's policy says.
+///
+/// # Cancel safety
+/// Awaiting `&mut handle` may be given up and taken up again; the result stays.
+#[must_use = "dropping the handle lets the job run on; say `drop(handle)` or `let _ =` if that is meant"]
+pub struct JoinHandle<T> {
+    job: NonNull<Header>,
+    id: JobId,
+    /// Whom the last note names; from the first one on there are only notes.
+    noted: Option<Waker>,
+    taken: bool,
+    abort_on_drop: bool,
+    _output: PhantomData<T>,
+}
+
+// SAFETY: the cell may be used from any thread; the output alone belongs to one type of value, and goes where
+// the handle goes.
+unsafe impl<T: Send> Send for JoinHandle<T> {}
+// SAFETY: through a shared reference one may ask and abort, which any thread may do.
+unsafe impl<T: Send> Sync for JoinHandle<T> {}
+
+impl<T> Unpin for JoinHandle<T> {}
+
+impl<T: 'static> JoinHandle<T> {
+    /// Takes over the reference of birth of a job whose output is a `T`.
+    pub(crate) fn from_home(reference: JobRef, id: JobId) -> Self {
+        Self::from_raw(reference.into_raw(), id)
+    }
+
+    fn from_raw(job: NonNull<Header>, id: JobId) -> Self {
+        JoinHandle {
+            job,
+            id,
+            noted: None,
+            taken: false,
+            abort_on_drop: false,
+            _output: PhantomData,
+        }
+    }
+
+    /// As [`from_home`](Self::from_home), for a job sent to another thread's worker.
+    ///
+    /// # Safety
+    /// As for [`Block::post`].
+    pub(crate) unsafe fn post<W: cell::Work>(block: &Block, work: W, id: JobId) -> Self {
+        // SAFETY: passed on.
+        Self::from_raw(unsafe { block.post(work) }, id)
+    }
+
+    /// Takes the output of a done job.
+    fn take(&mut self) -> Result<T, JoinError> {
+        let mut output: Option<Result<T, JoinError>> = None;
+        // SAFETY: alive by our reference.
+        let work = unsafe { cell::work(self.job) };
+        self.taken = true;
+        // SAFETY: done, as the caller saw by an Acquire; the handle is here, so the output is ours.
+        unsafe { work.take_output(&mut output as &mut dyn Any) };
+        output.unwrap_or_else(|| Err(JoinError::cancelled()))
+    }
+}
+
+impl<T> JoinHandle<T> {
+    fn header(&self) -> &Header {
+        // SAFETY: alive by our reference.
+        unsafe { self.job.as_ref() }
+    }
+
+    /// Cancels the job: its future is dropped instead of being polled again, and the handle gives
+    /// [`JoinError::is_cancelled`]. A job that has ended is not touched. Works from any thread.
+    pub fn abort(&self) {
+        if self.header().is_home() {
+            // SAFETY: alive by our reference, and the owner's thread.
+            unsafe { cell::abort_home(self.job) };
+        } else {
+            // SAFETY: alive by our reference. A merged job is done.
+            unsafe { waker::tell(self.job, Wish::Abort) };
+        }
+    }
+
+    /// Whether the job has ended.
+    pub fn is_finished(&self) -> bool {
+        self.header().local.is_done()
+    }
+
+    /// From here on, dropping the handle cancels the job.
+    pub fn abort_on_drop(mut self) -> Self {
+        self.abort_on_drop = true;
+        self
+    }
+
+    /// The identity of the job.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// Drops the output of a done job on a thread that is not its owner's.
+    fn discard_away(&self) {
+        // SAFETY: alive by our reference.
+        let work = unsafe { cell::work(self.job) };
+        // SAFETY: done, as the caller saw by an Acquire; the output is ours.
+        if let Some(panic) = unsafe { work.discard() } {
+            // SAFETY: our reference.
+            let sent = unsafe { send(self.job, Content::Unread(panic)) };
+            if let Err(Content::Unread(panic)) = sent {
+                crate::report::line(format_args!("{}", Lost::anonymous(panic)));
+            }
+        }
+    }
+}
+
+impl<T: 'static> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if this.taken {
+            return Poll::Pending;
+        }
+        if this.header().local.is_done() {
+            return Poll::Ready(this.take());
+        }
+        let waker = context.waker();
+        if this.noted.is_none() && this.header().is_home() {
+            // SAFETY: alive by our reference, the owner's thread, not done.
+            if !unsafe { cell::will_wake(this.job, waker) } {
+                let waker = waker.clone();
+                // SAFETY: as above: a clone runs no job.
+                drop(unsafe { cell::set_join(this.job, Some(waker)) });
+            }
+            return Poll::Pending;
+        }
+        // A loop of polls with the same waker sends one note, not one each.
+        if this.noted.as_ref().is_some_and(|noted| noted.will_wake(waker)) {
+            return Poll::Pending;
+        }
+        // SAFETY: our reference.
+        match unsafe { send(this.job, Content::Wake(waker.clone())) } {
+            Ok(()) => {
+                this.noted = Some(waker.clone());
+                Poll::Pending
+            }
+            // The worker has ended, so the job is done, and visible by the Acquire of the push.
+            Err(_) => Poll::Ready(this.take()),
+        }
+    }
+}
+
+impl<T: 'static> FusedFuture for JoinHandle<T> {
+    fn is_terminated(&self) -> bool {
+        self.taken
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        if self.abort_on_drop {
+            self.abort();
+        }
+        let header = self.header();
+        if header.is_home() {
+            match header.local.leave() {
+                Left::OutputIsYours if self.taken => {}
+                // SAFETY: our reference, the owner's thread; the output is ours.
+                Left::OutputIsYours => unsafe { cell::discard(self.job) },
+                // SAFETY: our reference, the owner's thread, not done. The waker is dropped here, where
+                // its owner expects it.
+                Left::Later => drop(unsafe { cell::set_join(self.job, None) }),
+            }
+        } else if !self.taken {
+            // SAFETY: our reference.
+            if header.local.is_done() || !unsafe { waker::tell(self.job, Wish::Left) } {
+                self.discard_away();
+            }
+        }
+        // SAFETY: our reference.
+        unsafe { waker::release(self.job) };
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle")
+            .field("id", &self.id)
+            .field("finished", &self.is_finished())
+            .finish()
+    }
+}

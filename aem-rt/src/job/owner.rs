@@ -1,0 +1,551 @@
+//! The block of a worker, and the worker's own view of it.
+//!
+//! [`Owner`] is what cells point to: the inject queue and the way to wake the worker, for everybody; the
+//! ready queue, the registry and the panics nobody read, for the owner's thread alone. It is counted by its
+//! worker, by handles, by every merged cell, and by a thread that is about to push.
+//!
+//! [`Home`] is the owner's proof: there is one for each block, it does not leave its thread, and what only
+//! the owner may do is a method of it.
+//!
+//! A worker that is forgotten without [`Home::finish`] leaks its block: cells go on pointing to it.
+#![allow(unsafe_code)]
+
+use std::cell::{Cell as StdCell, RefCell};
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+
+use super::Payload;
+use super::cell::{self, Birth, Header, Origin, Work};
+use super::join::Note;
+use super::registry::{Facts, JobId, Kind, Lost, Record, Registry, UNREGISTERED};
+use super::waker::JobRef;
+use crate::queue::inject::{Batch, Inject, Post, Pushed};
+use crate::queue::ready::Ready;
+use crate::queue::{Priority, Unpark};
+use crate::sync::{Arc, AtomicU64, AtomicUsize, Cell, Ordering, UnsafeCell, set_current};
+
+/// How often the end of a worker goes through all jobs, cancels what there is and drops it, before it gives
+/// up on destructors that keep spawning. Each round ends whatever existed when it began, so that only a
+/// chain of a thousand generations is cut.
+pub(crate) const FINISH_ROUNDS: usize = 1_000;
+
+/// What the inject queue carries.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mail {
+    /// A cell with wishes in its remote word.
+    Cell(NonNull<Header>),
+    /// A letter of a handle: who wants to be woken.
+    Note(NonNull<Note>),
+}
+
+/// The tag of a note. Cells and notes are 8-aligned.
+const NOTE: usize = 4;
+
+// SAFETY: the words are addresses of at least 8; the tag sits in bits that an address leaves clear; the link
+// is a field of the cell or note, written only as `Post` says.
+unsafe impl Post for Mail {
+    fn into_word(self) -> usize {
+        match self {
+            Mail::Cell(job) => job.as_ptr().expose_provenance(),
+            Mail::Note(note) => note.as_ptr().expose_provenance() | NOTE,
+        }
+    }
+
+    unsafe fn from_word(word: usize) -> Self {
+        let pointer = std::ptr::with_exposed_provenance_mut::<()>(word & !NOTE);
+        // SAFETY: made by `into_word` from what is not null.
+        let pointer = unsafe { NonNull::new_unchecked(pointer) };
+        if word & NOTE == 0 { Mail::Cell(pointer.cast()) } else { Mail::Note(pointer.cast()) }
+    }
+
+    unsafe fn link<'a>(self) -> &'a AtomicUsize {
+        match self {
+            // SAFETY: alive by the caller's word.
+            Mail::Cell(job) => &unsafe { job.as_ref() }.mail,
+            // SAFETY: as above.
+            Mail::Note(note) => &unsafe { note.as_ref() }.link,
+        }
+    }
+}
+
+/// The block.
+pub(crate) struct Owner {
+    inject: Inject,
+    unpark: Box<dyn Unpark>,
+    /// The worker's number, in the upper bits of its jobs' ids.
+    number: u64,
+    posted_ids: AtomicU64,
+    // From here on: the owner's thread only.
+    ids: Cell<u64>,
+    ready: UnsafeCell<Ready<Header>>,
+    registry: UnsafeCell<Registry>,
+    lost: UnsafeCell<Vec<Lost>>,
+    /// New jobs are born cancelled.
+    closing: Cell<bool>,
+    /// The turn, modulo 256: stamped on what becomes ready in it.
+    stamp: Cell<u8>,
+}
+
+// SAFETY: what other threads touch is atomic, or the `Unpark`, which is Send and Sync. The rest is touched by
+// the owner's thread alone: by `Home`, which does not leave it, and by the functions of `cell`, whose
+// callers promise it. The models check that with loom's cells.
+unsafe impl Send for Owner {}
+// SAFETY: as above.
+unsafe impl Sync for Owner {}
+
+impl Owner {
+    #[inline]
+    pub(super) fn with_ready<R>(&self, act: impl FnOnce(&mut Ready<Header>) -> R) -> R {
+        // SAFETY: owner's thread; `act` is code of this floor that touches nothing else.
+        self.ready.with_mut(|ready| act(unsafe { &mut *ready }))
+    }
+
+    pub(super) fn with_registry<R>(&self, act: impl FnOnce(&mut Registry) -> R) -> R {
+        // SAFETY: as in `with_ready`.
+        self.registry.with_mut(|registry| act(unsafe { &mut *registry }))
+    }
+
+    #[inline]
+    pub(super) fn stamp(&self) -> u8 {
+        self.stamp.get()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.inject.is_closed()
+    }
+
+    fn next_id(&self) -> JobId {
+        let id = self.ids.get();
+        self.ids.set(id + 1);
+        JobId(self.number << JobId::WORKER_SHIFT | id)
+    }
+
+    /// Enters a job that came by mail.
+    pub(super) fn register(&self, job: NonNull<Header>, birth: Option<Birth>) {
+        let Some(Birth { id, kind, location }) = birth else {
+            return;
+        };
+        self.enter_record(job, Record::new(job, JobId(id), Facts { kind, location }));
+    }
+
+    fn enter_record(&self, job: NonNull<Header>, record: Record) {
+        let slot = self.with_registry(|registry| registry.insert(record));
+        // SAFETY: the caller has the job.
+        unsafe { job.as_ref() }.set_slot(slot as u32);
+    }
+
+    /// Strikes out a job.
+    pub(super) fn forget(&self, slot: u32) {
+        if slot != UNREGISTERED {
+            // The record holds a name and numbers: its drop runs no foreign code.
+            self.with_registry(|registry| registry.try_remove(slot as usize));
+        }
+    }
+
+    /// Moves the run count of a header, which is about to overflow, into the registry.
+    #[cold]
+    pub(super) fn bank_runs(&self, header: &Header) {
+        let runs = header.take_runs();
+        self.with_registry(|registry| {
+            if let Some(record) = registry.get_mut(header.slot() as usize) {
+                record.runs += u64::from(runs);
+            }
+        });
+    }
+
+    /// Keeps a panic for the report.
+    pub(super) fn lose(&self, header: &Header, panic: Payload) {
+        let (id, name, location) =
+            self.with_registry(|registry| match registry.get(header.slot() as usize) {
+                Some(record) => (Some(record.id), record.name.clone(), Some(record.location)),
+                None => (None, None, None),
+            });
+        self.lose_of(Lost { id, name, location, panic });
+    }
+
+    pub(super) fn lose_of(&self, lost: Lost) {
+        // SAFETY: owner's thread; pushing runs no foreign code.
+        self.lost.with_mut(|list| unsafe { &mut *list }.push(lost));
+    }
+}
+
+impl std::fmt::Debug for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Owner").field("number", &self.number).field("inject", &self.inject).finish()
+    }
+}
+
+/// A counted reference to a block. Any thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Block(Arc<Owner>);
+
+/// Holds the block of a live cell.
+pub(super) fn hold(owner: NonNull<Owner>) -> Block {
+    // SAFETY: the block is alive, as a live cell keeps it; it was made as an `Arc`.
+    unsafe { Arc::increment_strong_count(owner.as_ptr().cast_const()) };
+    // SAFETY: the count was raised for this one.
+    Block(unsafe { Arc::from_raw(owner.as_ptr().cast_const()) })
+}
+
+/// Gives up what [`Block::keep`] kept.
+///
+/// # Safety
+/// Once for each `keep`.
+pub(super) unsafe fn unhold(owner: NonNull<Owner>) {
+    // SAFETY: passed on.
+    drop(unsafe { Arc::from_raw(owner.as_ptr().cast_const()) });
+}
+
+impl Block {
+    /// Leaves the reference with whoever has the address.
+    pub(super) fn keep(self) {
+        let _ = Arc::into_raw(self.0);
+    }
+
+    pub(super) fn inject(&self) -> &Inject {
+        &self.0.inject
+    }
+
+    /// Ends the worker's sleep, on the word of a push.
+    pub(super) fn unpark(&self) {
+        self.0.unpark.unpark();
+    }
+
+    pub(super) fn address(&self) -> NonNull<Owner> {
+        let address = Arc::as_ptr(&self.0);
+        address.expose_provenance();
+        NonNull::new(address.cast_mut()).expect("an Arc is not null")
+    }
+
+    /// Whether the worker has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// An id for a job that another thread makes.
+    pub(crate) fn posted_id(&self) -> JobId {
+        let id = self.0.posted_ids.fetch_add(1, Ordering::Relaxed);
+        JobId(self.0.number << JobId::WORKER_SHIFT | JobId::POSTED | id)
+    }
+
+    /// Sends a new job. The reference that comes back is the handle's. If the worker has ended, the work is
+    /// cancelled here.
+    ///
+    /// # Safety
+    /// Until its first run the work holds nothing but values that may be sent to another thread and
+    /// dropped there; its output may be sent as well, or never leaves the owner's thread.
+    pub(super) unsafe fn post<W: Work>(&self, work: W) -> NonNull<Header> {
+        let job = cell::allocate(self.address(), Origin::Posted, Priority::Normal, work);
+        // SAFETY: new, and QUEUED was set at birth.
+        let pushed = unsafe { self.inject().push(Mail::Cell(job)) };
+        match pushed {
+            Pushed::Quiet => {}
+            Pushed::Wake => self.unpark(),
+            // SAFETY: nobody else knows the cell.
+            Pushed::Closed => unsafe { reject(job) },
+        }
+        job
+    }
+}
+
+/// Cancels a job whose worker has ended before it came.
+///
+/// # Safety
+/// Nobody else knows the cell.
+unsafe fn reject(job: NonNull<Header>) {
+    // SAFETY: alive, and ours.
+    let work = unsafe { cell::work(job) };
+    work.cancel();
+    // SAFETY: as above.
+    unsafe { cell::set_merged(job) };
+    // SAFETY: as above.
+    let header = unsafe { job.as_ref() };
+    header.local.complete();
+    header.remote.reject();
+}
+
+/// What the owner, and nobody else, does with its block.
+#[derive(Debug)]
+pub(crate) struct Home {
+    block: ManuallyDrop<Block>,
+    /// Mail taken out of the inject queue and not yet read.
+    unread: RefCell<Batch<Mail>>,
+    finished: StdCell<bool>,
+    _not_send: PhantomData<*mut ()>,
+}
+
+/// A job that was taken out of the ready queue and must be run.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Popped(NonNull<Header>);
+
+impl Popped {
+    fn header(&self) -> &Header {
+        // SAFETY: the owner's reference keeps it until it is done, which needs a run.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The job's place in the registry.
+    pub(crate) fn slot(&self) -> u32 {
+        self.header().slot()
+    }
+
+    /// The turn in which it became ready, modulo 256.
+    pub(crate) fn stamp(&self) -> u8 {
+        self.header().stamp()
+    }
+}
+
+/// Ends with the worker's time on this thread.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    outer: usize,
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        set_current(self.outer);
+    }
+}
+
+impl Home {
+    /// A block, and its owner's side, on this thread.
+    pub(crate) fn new(unpark: Box<dyn Unpark>, number: u64) -> Self {
+        let owner = Arc::new(Owner {
+            inject: Inject::new(),
+            unpark,
+            number,
+            posted_ids: AtomicU64::new(1),
+            ids: Cell::new(1),
+            ready: UnsafeCell::new(Ready::new()),
+            registry: UnsafeCell::new(Registry::new()),
+            lost: UnsafeCell::new(Vec::new()),
+            closing: Cell::new(false),
+            stamp: Cell::new(0),
+        });
+        let block = Block(owner);
+        block.address();
+        Home {
+            block: ManuallyDrop::new(block),
+            unread: RefCell::new(Batch::empty()),
+            finished: StdCell::new(false),
+            _not_send: PhantomData,
+        }
+    }
+
+    fn owner(&self) -> &Owner {
+        &self.block.0
+    }
+
+    /// The part that travels.
+    pub(crate) fn block(&self) -> Block {
+        Block::clone(&self.block)
+    }
+
+    /// Makes this worker the current one of its thread until the guard goes; they nest.
+    pub(crate) fn enter(&self) -> Entered {
+        let outer = set_current(self.block.address().as_ptr() as usize);
+        Entered { outer, _not_send: PhantomData }
+    }
+
+    /// Makes a job and puts it into the ready queue. At the end of the worker it is born cancelled.
+    #[inline]
+    pub(crate) fn spawn<W: Work>(&self, work: W, priority: Priority, facts: Facts) -> JobRef {
+        if self.owner().closing.get() && self.owner().is_closed() {
+            return self.stillborn(work, priority);
+        }
+        let reference = self.make(work, priority, facts);
+        if self.owner().closing.get() {
+            reference.abort()
+        } else {
+            reference.wake()
+        }
+        reference
+    }
+
+    /// A job for a worker that has ended: the destructor of an output can still ask for one.
+    #[cold]
+    fn stillborn<W: Work>(&self, work: W, priority: Priority) -> JobRef {
+        let job = cell::allocate(self.block.address(), Origin::Posted, priority, work);
+        // SAFETY: nobody else knows the cell.
+        unsafe { reject(job) };
+        // SAFETY: the one reference that a rejected cell has; made on the owner's thread.
+        unsafe { JobRef::from_raw(job) }
+    }
+
+    /// Makes a job that waits to be woken.
+    #[inline]
+    pub(crate) fn make<W: Work>(&self, work: W, priority: Priority, facts: Facts) -> JobRef {
+        let owner = self.owner();
+        let job = cell::allocate(self.block.address(), Origin::Home, priority, work);
+        owner.enter_record(job, Record::new(job, owner.next_id(), facts));
+        // SAFETY: one of the two references of birth; made on the owner's thread.
+        unsafe { JobRef::from_raw(job) }
+    }
+
+    /// The next job to run.
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<Popped> {
+        self.owner().with_ready(Ready::pop).map(Popped)
+    }
+
+    /// Runs a job. Its wakes, outputs and destructors run in here.
+    #[inline]
+    pub(crate) fn run(&self, job: Popped) {
+        // SAFETY: popped just now, from our own queue, on our own thread, with no borrow held.
+        unsafe { cell::run(job.0) };
+    }
+
+    /// How many jobs are ready.
+    pub(crate) fn ready_len(&self) -> usize {
+        self.owner().with_ready(|ready| ready.len())
+    }
+
+    /// Reads at most that much mail; whether some is left unread.
+    pub(crate) fn drain(&self, limit: usize) -> bool {
+        for _ in 0..limit {
+            let mut unread = self.unread.borrow_mut();
+            if unread.is_empty() {
+                *unread = self.owner().inject.take();
+            }
+            let mail = unread.pop();
+            drop(unread);
+            match mail {
+                // SAFETY: popped from our own inject queue, on our own thread, with no borrow held.
+                Some(Mail::Cell(job)) => unsafe { cell::receive(job) },
+                // SAFETY: as above.
+                Some(Mail::Note(note)) => unsafe { super::join::receive(note, self.owner()) },
+                None => return false,
+            }
+        }
+        !self.unread.borrow().is_empty()
+    }
+
+    /// Marks the worker asleep: from here on a push wakes it. False if there is mail.
+    pub(crate) fn sleep(&self) -> bool {
+        self.unread.borrow().is_empty() && self.owner().inject.sleep()
+    }
+
+    /// Marks it awake.
+    pub(crate) fn awake(&self) {
+        self.owner().inject.awake();
+    }
+
+    /// Begins a turn: what becomes ready from now on carries this stamp.
+    pub(crate) fn set_stamp(&self, stamp: u8) {
+        self.owner().stamp.set(stamp);
+    }
+
+    /// The panics that nobody read.
+    pub(crate) fn take_lost(&self) -> Vec<Lost> {
+        // SAFETY: owner's thread; no foreign code runs meanwhile.
+        self.owner().lost.with_mut(|lost| std::mem::take(unsafe { &mut *lost }))
+    }
+
+    /// Whether there are such panics.
+    #[inline]
+    pub(crate) fn has_lost(&self) -> bool {
+        // SAFETY: as above.
+        self.owner().lost.with(|lost| !unsafe { &*lost }.is_empty())
+    }
+
+    /// Looks at a job's record.
+    pub(crate) fn with_record<R>(
+        &self,
+        slot: u32,
+        look: impl FnOnce(&mut Record) -> R,
+    ) -> Option<R> {
+        self.owner().with_registry(|registry| registry.get_mut(slot as usize).map(look))
+    }
+
+    /// Looks at the records of all jobs that have not ended, with their full run counts and priorities.
+    pub(crate) fn for_each(&self, mut look: impl FnMut(&Record, u64, Priority)) {
+        self.owner().with_registry(|registry| {
+            for (_, record) in registry.iter() {
+                // SAFETY: a registered cell is alive: it is struck out before it is freed or merged.
+                let header = unsafe { record.job.as_ref() };
+                if !header.local.is_done() {
+                    look(record, record.runs + u64::from(header.runs()), header.priority());
+                }
+            }
+        });
+    }
+
+    /// How many jobs have a record.
+    pub(crate) fn registered(&self) -> usize {
+        self.owner().with_registry(|registry| registry.len())
+    }
+
+    /// From here on, jobs are born cancelled.
+    pub(crate) fn begin_closing(&self) {
+        self.owner().closing.set(true);
+    }
+
+    /// Whether jobs are born cancelled.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.owner().closing.get()
+    }
+
+    /// Asks every job but those of that kind to end.
+    pub(crate) fn abort_all(&self, but: Option<Kind>) {
+        let jobs = self.owner().with_registry(|registry| {
+            let wanted = registry.iter().filter(|(_, record)| Some(record.kind) != but);
+            wanted.map(|(_, record)| record.job).collect::<Vec<_>>()
+        });
+        for job in jobs {
+            // SAFETY: registered, so alive; an abort runs no foreign code, so all stay so.
+            unsafe { cell::abort_home(job) };
+        }
+    }
+
+    /// Ends the worker (DRAIN): cancels and drops every job, closes the inject queue, and cuts what others
+    /// still hold loose from this block. Gives back how many jobs were left running by destructors that
+    /// kept spawning; those are leaked with the block. The worker must be the current one.
+    pub(crate) fn finish(&self) -> usize {
+        self.begin_closing();
+        let mut rounds = 0;
+        loop {
+            self.abort_all(None);
+            for _ in 0..self.ready_len() {
+                match self.pop() {
+                    Some(job) => self.run(job),
+                    None => break,
+                }
+            }
+            let unread = self.drain(usize::MAX);
+            let alive = self.alive();
+            if !unread && alive == 0 && self.ready_len() == 0 && self.owner().inject.close() {
+                break;
+            }
+            rounds += 1;
+            if rounds == FINISH_ROUNDS {
+                return alive.max(1);
+            }
+        }
+        let left = self.owner().with_registry(std::mem::take);
+        for (_, record) in left {
+            // SAFETY: registered, so alive; closed, so nothing was freed by `settle`; ours.
+            unsafe { cell::seal(record.job) };
+        }
+        self.finished.set(true);
+        0
+    }
+
+    fn alive(&self) -> usize {
+        let mut alive = 0;
+        self.for_each(|_, _, _| alive += 1);
+        alive
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if self.finished.get() {
+            // SAFETY: once, as this is the drop.
+            unsafe { ManuallyDrop::drop(&mut self.block) };
+        }
+        // Else cells that are not merged point to the block: it is leaked.
+    }
+}
