@@ -1,2 +1,400 @@
 //! One turn: take mail, submit, wait, reap, hand over.
+//!
+//! The reactor stands between the sources and the backend. A source submits an op and names the
+//! [`Sink`] that its completions go to; in each [`turn`](Reactor::turn) the reactor lets the dirty
+//! sinks submit what was queued, lets the backend work and sleep, hands each completion to its
+//! sink, expires timers, and last, with nothing borrowed any more, wakes everybody who is
+//! concerned (OUTSIDE). A waker that panics is reported, and the others are woken all the same.
+//!
+//! A turn takes one reading of the clock after its wait, and one before it if there is a deadline
+//! to wait for. It allocates nothing.
+//!
+//! Every part of the reactor has its own cell, which is borrowed only inside one method of the
+//! reactor's at a time, never while a sink or a waker runs. So a sink may call anything here.
+
+mod mailbox;
+mod orphans;
 mod timers;
+mod waiters;
+mod waits;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::backend::{Attach, Backend, Completion, Descriptor, Op};
+use crate::payload::SendQueue;
+use crate::queue::Unpark;
+use crate::sys::clock;
+use mailbox::Mailbox;
+use orphans::Orphans;
+use timers::Timers;
+use waits::Waits;
+
+pub(crate) use crate::backend::{Answer, BackendKind, Config, Interest, Token};
+pub(crate) use timers::TimerKey;
+pub(crate) use waiters::Waiters;
+
+/// The wakers that a turn has gathered and calls at its end.
+pub(crate) type Wakes = Vec<Waker>;
+
+/// How long a turn may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Not at all: the worker has more to do.
+    Poll,
+    /// Until something happens: an event, a deadline, an unpark.
+    Sleep,
+}
+
+/// Where the completions of an op go: the core of a source.
+///
+/// No user code may run in these. A waker that is to be called goes into `wakes`; one that is to
+/// be dropped may go there too, or must wait for a call from outside a turn.
+pub(crate) trait Sink {
+    /// Takes a completion. `more` is false for the last one of its op.
+    fn complete(&self, token: Token, answer: Answer, more: bool, wakes: &mut Wakes);
+
+    /// Called once at the start of the turn after a [`mark_dirty`](Reactor::mark_dirty): the time
+    /// to submit as one op what was queued piece by piece.
+    fn flush(&self) {}
+}
+
+/// At most so many turns are made to collect the last completions of cancelled ops (DRAIN). One is
+/// enough where a cancel is ours to grant; a kernel that has its own view gets a few more.
+const DRAIN_TURNS: usize = 64;
+
+/// The waiting part of one worker.
+pub(crate) struct Reactor {
+    backend: RefCell<Backend>,
+    waits: RefCell<Waits>,
+    timers: RefCell<Timers>,
+    mailbox: Mailbox,
+    orphans: Orphans,
+    shutdown: Waiters,
+    shutdown_requested: Cell<bool>,
+    closed: Cell<bool>,
+    turn_time: Cell<Instant>,
+    /// The lists that a turn fills and empties, kept for their memory.
+    lists: Cell<(Vec<Completion>, Wakes)>,
+    reporter: Cell<fn(fmt::Arguments<'_>)>,
+}
+
+impl Reactor {
+    /// Opens a reactor.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors or memory.
+    pub(crate) fn new(config: &Config) -> io::Result<Rc<Reactor>> {
+        let now = clock::now();
+        Ok(Rc::new(Reactor {
+            backend: RefCell::new(Backend::new(config)?),
+            waits: RefCell::default(),
+            timers: RefCell::new(Timers::new(config.timer_slack, now)),
+            mailbox: Mailbox::default(),
+            orphans: Orphans::default(),
+            shutdown: Waiters::default(),
+            shutdown_requested: Cell::new(false),
+            closed: Cell::new(false),
+            turn_time: Cell::new(now),
+            lists: Cell::default(),
+            reporter: Cell::new(|line| eprintln!("aem: {line}")),
+        }))
+    }
+
+    /// Which interface of the kernel's is in use.
+    pub(crate) fn kind(&self) -> BackendKind {
+        self.backend.borrow().kind()
+    }
+
+    /// What ends a sleep of this reactor from another thread.
+    pub(crate) fn unparker(&self) -> Arc<dyn Unpark> {
+        self.backend.borrow().unparker()
+    }
+
+    /// Says where one line about a panicking waker goes; standard error at first.
+    pub(crate) fn set_reporter(&self, reporter: fn(fmt::Arguments<'_>)) {
+        self.reporter.set(reporter);
+    }
+}
+
+// Descriptors and ops.
+impl Reactor {
+    /// Takes over a descriptor. It is closed by the turn after its last `Rc` is dropped.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be waited for (a regular file), is registered already, or the reactor is
+    /// closed. The descriptor is closed then.
+    pub(crate) fn adopt(&self, fd: OwnedFd, attach: Attach) -> io::Result<Rc<Descriptor>> {
+        self.check_open()?;
+        self.backend.borrow_mut().adopt(fd, attach).map_err(|(error, _fd)| error)
+    }
+
+    /// Makes a descriptor known that remains its owner's. It can be polled, nothing else, and must
+    /// be [released](Descriptor::release) before its owner closes it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`adopt`](Self::adopt), and if it is closed.
+    pub(crate) fn adopt_borrowed(&self, fd: BorrowedFd<'_>) -> io::Result<Rc<Descriptor>> {
+        self.check_open()?;
+        self.backend.borrow_mut().adopt_borrowed(fd)
+    }
+
+    /// Submits an op; its completions go to `sink`, in later turns. If the sink is gone by then
+    /// they are dropped, which closes connections and frees chunks.
+    ///
+    /// # Errors
+    ///
+    /// If the reactor is closed.
+    pub(crate) fn submit(&self, op: Op, sink: Weak<dyn Sink>) -> io::Result<Token> {
+        self.check_open()?;
+        let token = self.backend.borrow_mut().submit(op);
+        self.waits.borrow_mut().insert(token, sink);
+        Ok(token)
+    }
+
+    /// Asks for the end of an op. Its sink gets exactly one terminal completion all the same. A
+    /// token whose op is over does nothing.
+    pub(crate) fn cancel(&self, token: Token) {
+        self.backend.borrow_mut().cancel(token);
+    }
+
+    /// Has `sink` flushed at the start of the next turn.
+    pub(crate) fn mark_dirty(&self, sink: Weak<dyn Sink>) {
+        self.mailbox.mark_dirty(sink);
+    }
+
+    /// Sends on behalf of a stream that nobody holds any more: first what `sending`, an op of its
+    /// own under way, has left, then `rest`, and then closes the socket, if this is the last `Rc`.
+    ///
+    /// It is given up when nothing was taken for [`orphans::PATIENCE`], and, when the reactor is
+    /// closed, with everything else that is still unsent.
+    pub(crate) fn finish_sending(
+        self: &Rc<Reactor>,
+        socket: Rc<Descriptor>,
+        sending: Option<Token>,
+        rest: SendQueue,
+    ) {
+        if self.closed.get() || (sending.is_none() && rest.is_empty()) {
+            return;
+        }
+        let orphan = self.orphans.adopt(Rc::downgrade(self), socket, rest);
+        let sink: Rc<dyn Sink> = orphan.clone();
+        let sink = Rc::downgrade(&sink);
+        match sending {
+            Some(token) if self.waits.borrow_mut().redirect(token, sink) => {
+                orphan.note_sending(token);
+            }
+            _ => orphan.send_rest(self),
+        }
+    }
+
+    /// Has `waker` woken the next time that a descriptor of this reactor is closed: whoever is out
+    /// of descriptors may try again.
+    pub(crate) fn on_descriptor_freed(&self, waker: Waker) {
+        self.mailbox.on_descriptor_freed(waker);
+    }
+
+    fn check_open(&self) -> io::Result<()> {
+        if self.closed.get() { Err(ended()) } else { Ok(()) }
+    }
+}
+
+/// What every source answers when its runtime has ended.
+pub(crate) fn ended() -> io::Error {
+    io::Error::other("the runtime that this source belongs to has ended")
+}
+
+// Time.
+impl Reactor {
+    /// Reads the clock.
+    pub(crate) fn now(&self) -> Instant {
+        clock::now()
+    }
+
+    /// The reading that the last turn took after its wait.
+    pub(crate) fn turn_time(&self) -> Instant {
+        self.turn_time.get()
+    }
+
+    /// Has `waker` woken when `deadline` has come, never before.
+    pub(crate) fn insert_timer(&self, deadline: Instant, waker: Waker) -> TimerKey {
+        self.timers.borrow_mut().insert(deadline, waker)
+    }
+
+    /// Takes a timer out; the waker comes back, or nothing if it has fired.
+    pub(crate) fn remove_timer(&self, key: TimerKey) -> Option<Waker> {
+        self.timers.borrow_mut().remove(key)
+    }
+
+    /// Has `waker` woken by a timer that was made with another one; false if it has fired.
+    pub(crate) fn set_timer_waker(&self, key: TimerKey, waker: &Waker) -> bool {
+        match self.timers.borrow().waker(key) {
+            Some(held) if held.will_wake(waker) => return true,
+            Some(_) => {}
+            None => return false,
+        }
+        // A clone is user code, and so is the drop of the one that comes back.
+        let waker = waker.clone();
+        let back = self.timers.borrow_mut().replace_waker(key, waker);
+        back.is_ok()
+    }
+
+    /// How many timers there are.
+    pub(crate) fn timers(&self) -> usize {
+        self.timers.borrow().len()
+    }
+}
+
+// The end that somebody asks for.
+impl Reactor {
+    /// Notes that the runtime is asked to end, and wakes those who wait to hear of it.
+    pub(crate) fn request_shutdown(&self) {
+        self.shutdown_requested.set(true);
+        let mut wakes = Wakes::new();
+        self.shutdown.take_all(&mut wakes);
+        self.wake_all(&mut wakes);
+    }
+
+    /// Whether the runtime is asked to end.
+    pub(crate) fn shutdown_is_requested(&self) -> bool {
+        self.shutdown_requested.get()
+    }
+
+    /// Those who wait to hear that it is.
+    pub(crate) fn shutdown_waiters(&self) -> &Waiters {
+        &self.shutdown
+    }
+}
+
+// Turns.
+impl Reactor {
+    /// Makes a turn: see the head of this file.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel's wait fails with. Everything that was known before is handed over first.
+    pub(crate) fn turn(&self, wait: Wait) -> io::Result<()> {
+        let limit = match wait {
+            Wait::Poll => Some(Duration::ZERO),
+            Wait::Sleep => None,
+        };
+        self.turn_for(limit)
+    }
+
+    /// A turn that sleeps for at most `limit`, for ever without one, unless a deadline comes first.
+    fn turn_for(&self, limit: Option<Duration>) -> io::Result<()> {
+        let (mut done, mut wakes) = self.lists.take();
+        self.mailbox.flush_dirty();
+        self.backend.borrow_mut().start(&mut done);
+        self.deliver(&mut done, &mut wakes);
+        let idle = wakes.is_empty() && !self.mailbox.is_dirty();
+        let wait = if idle { self.wait_until(limit) } else { Some(Duration::ZERO) };
+        let result = self.backend.borrow_mut().wait(wait, &mut done);
+        let now = clock::now();
+        self.turn_time.set(now);
+        self.deliver(&mut done, &mut wakes);
+        self.timers.borrow_mut().expire(now, &mut wakes);
+        self.orphans.expire(now, self);
+        if self.backend.borrow_mut().take_closed() > 0 {
+            self.mailbox.take_freed(&mut wakes);
+        }
+        self.wake_all(&mut wakes);
+        self.lists.set((done, wakes));
+        result
+    }
+
+    /// How long a wait may be: up to `limit`, up to the next deadline.
+    fn wait_until(&self, limit: Option<Duration>) -> Option<Duration> {
+        if limit == Some(Duration::ZERO) {
+            return limit;
+        }
+        let timer = self.timers.borrow().next();
+        let deadline = [timer, self.orphans.next()].into_iter().flatten().min();
+        let Some(deadline) = deadline else { return limit };
+        let wait = deadline.saturating_duration_since(clock::now());
+        Some(limit.map_or(wait, |limit| limit.min(wait)))
+    }
+
+    /// Hands completions to their sinks.
+    fn deliver(&self, done: &mut Vec<Completion>, wakes: &mut Wakes) {
+        for Completion { token, answer, more } in done.drain(..) {
+            let sink = self.waits.borrow_mut().find(token, more);
+            if let Some(sink) = sink {
+                sink.complete(token, answer, more, wakes);
+            }
+        }
+    }
+
+    /// Calls wakers. One that panics is reported; the others are called all the same.
+    pub(crate) fn wake_all(&self, wakes: &mut Wakes) {
+        let mut rest = wakes.drain(..);
+        loop {
+            let wake = AssertUnwindSafe(|| rest.by_ref().for_each(Waker::wake));
+            let Err(panic) = catch_unwind(wake) else { return };
+            let text = crate::error::panic_text(&*panic);
+            (self.reporter.get())(format_args!("a waker panicked: {text}"));
+            // Its payload may panic when dropped; then it is leaked with what it said.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(panic))).map_err(std::mem::forget);
+        }
+    }
+
+    /// Ends (DRAIN): sends what is queued for at most `flush`, cancels all ops and collects their
+    /// last completions, closes what was dropped. From here on submitting is an error. The
+    /// remaining wakers are dropped.
+    pub(crate) fn close(&self, flush: Duration) {
+        if self.closed.get() {
+            return;
+        }
+        self.flush_for(flush);
+        self.closed.set(true);
+        self.backend.borrow_mut().cancel_all(|_| true);
+        for _ in 0..DRAIN_TURNS {
+            if self.backend.borrow().pending() == 0 {
+                break;
+            }
+            // A kernel that cannot wait any more has nothing to tell either.
+            if self.turn_for(Some(Duration::ZERO)).is_err() {
+                break;
+            }
+        }
+        self.orphans.clear();
+        self.backend.borrow_mut().shut();
+        // Wakers are taken out first and dropped when nothing is borrowed any more.
+        let timers = self.timers.replace(Timers::new(Duration::ZERO, clock::now()));
+        let mut wakes = Wakes::new();
+        self.mailbox.clear(&mut wakes);
+        self.shutdown.take_all(&mut wakes);
+        drop((timers, wakes));
+    }
+
+    /// Lets the sends that are under way, and those that dirty sinks still make, go out.
+    fn flush_for(&self, flush: Duration) {
+        self.backend.borrow_mut().cancel_all(|op| !matches!(op, Op::Send { .. }));
+        let deadline = clock::now().checked_add(flush);
+        while self.mailbox.is_dirty() || self.backend.borrow().sends() > 0 {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(clock::now()));
+            if left == Some(Duration::ZERO) || self.turn_for(left).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor").field("closed", &self.closed.get()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,647 @@
+//! The keeper that speaks epoll: completions out of readiness.
+//!
+//! Each descriptor has a *port*. It is entered into epoll once, for the edges of both directions,
+//! and the port keeps what the last edge and the last system call said of each direction: unknown,
+//! ready, or drained. An op on a direction that is not drained is tried at once; one on a drained direction
+//! waits for an edge. A receive that brings less than it asked for has drained the socket, and the
+//! call that would only say so is saved, *unless* the edges told of more than data: data and FIN
+//! come as one edge, and an urgent mark cuts a receive short (`tail` below).
+//!
+//! Work is bounded (BOUND): a turn makes one receive or send a port and a few accepts a listener;
+//! a port that may have more stays on the work list, and while that list is not empty the keeper
+//! does not sleep. Events cost no allocation.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slab::Slab;
+
+use super::descriptor::{Descriptor, Hold, Port as PortId, Registry};
+use super::ledger::{Ledger, Token};
+use super::op::{Answer, Completion, Interest, Op};
+use super::pool::{Pool, Reception};
+use super::{Attach, Config, refusal};
+use crate::payload::SendQueue;
+use crate::queue::Unpark;
+use crate::sys::epoll::{Epoll, Events, flags};
+use crate::sys::eventfd::EventFd;
+use crate::sys::{poll, socket};
+
+/// How many events one wait takes. More than this are ready at once only when thousands of
+/// connections are busy, and then the next wait brings them.
+const EVENTS_PER_WAIT: usize = 1024;
+
+/// How many connections a listener accepts in a turn, so that a storm of them does not keep those
+/// that are there from being served.
+const ACCEPTS_PER_TURN: usize = 16;
+
+/// The key of the bell; all others are ports.
+const BELL: u64 = u64::MAX;
+
+/// What each port is entered for.
+const ALL_EDGES: u32 = flags::IN | flags::OUT | flags::RDHUP | flags::PRI | flags::EDGE;
+
+/// Flags that say that there is more to come than the data a short receive ended with.
+const TAIL: u32 = flags::RDHUP | flags::HUP | flags::ERR | flags::PRI;
+
+/// What is known of one direction of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readiness {
+    /// Nothing: a call will tell.
+    Unknown,
+    /// An edge came, or the last call left something.
+    Ready,
+    /// The last call left nothing, and an edge will tell when that changes.
+    Drained,
+}
+
+/// What the keeper knows of one descriptor.
+#[derive(Debug)]
+struct Port {
+    /// Part of the key, so that an edge of an earlier bearer of this index is known as stale.
+    generation: u32,
+    attached: bool,
+    /// Whether the port is on the work list.
+    queued: bool,
+    /// Whether `poll(2)` must be asked for ops that have just come.
+    ask: bool,
+    /// Whether an edge told of more than data since the last `EAGAIN`.
+    tail: bool,
+    /// Whether the connect of the writer was begun.
+    connecting: bool,
+    read: Readiness,
+    write: Readiness,
+    /// The op that accepts or receives.
+    reader: Option<Token>,
+    /// The op that sends or connects.
+    writer: Option<Token>,
+    /// The ops that poll or watch for changes.
+    watchers: Vec<Token>,
+}
+
+/// What an attempt came to.
+enum Step {
+    /// There may be more.
+    More,
+    /// Nothing is left until the next edge.
+    Drained,
+    /// The op is over, with this as its last answer.
+    Over(Answer, Readiness),
+}
+
+/// One worker's epoll instance and all that it watches.
+#[derive(Debug)]
+pub(crate) struct EpollKeeper {
+    registry: Rc<Registry>,
+    bell: Arc<EventFd>,
+    ports: Slab<Port>,
+    generation: u32,
+    ledger: Ledger<Op>,
+    work: VecDeque<u32>,
+    cancelled: Vec<Token>,
+    events: Events,
+    pool: Pool,
+    /// Descriptors that were closed since somebody asked.
+    closed: usize,
+    /// Sends that are under way.
+    sends: usize,
+}
+
+impl EpollKeeper {
+    pub(super) fn new(config: &Config) -> io::Result<EpollKeeper> {
+        let epoll = Epoll::new()?;
+        let bell = EventFd::new()?;
+        epoll.add(bell.as_fd().as_raw_fd(), flags::IN | flags::EDGE, BELL)?;
+        Ok(EpollKeeper {
+            registry: Registry::new(epoll),
+            bell: Arc::new(bell),
+            ports: Slab::new(),
+            generation: 0,
+            ledger: Ledger::new(),
+            work: VecDeque::new(),
+            cancelled: Vec::new(),
+            events: Events::new(EVENTS_PER_WAIT),
+            pool: Pool::new(config.pool_bytes),
+            closed: 0,
+            sends: 0,
+        })
+    }
+
+    pub(super) fn unparker(&self) -> Arc<dyn Unpark> {
+        self.bell.clone()
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger<Op> {
+        &self.ledger
+    }
+
+    pub(super) fn sends(&self) -> usize {
+        self.sends
+    }
+
+    /// Has its last look at the closing list; whoever is dropped later closes for himself.
+    pub(super) fn shut(&mut self) {
+        self.close_descriptors();
+        self.registry.shut();
+    }
+
+    pub(super) fn take_closed(&mut self) -> usize {
+        std::mem::take(&mut self.closed)
+    }
+
+    pub(super) fn adopt(
+        &mut self,
+        fd: OwnedFd,
+        attach: Attach,
+    ) -> Result<Rc<Descriptor>, (io::Error, OwnedFd)> {
+        let index = self.new_port();
+        if attach == Attach::Now
+            && let Err(error) = self.attach(index, fd.as_raw_fd())
+        {
+            self.ports.remove(index);
+            return Err((refusal(error), fd));
+        }
+        Ok(Descriptor::new(Hold::Owned(fd), PortId(index as u32), &self.registry))
+    }
+
+    pub(super) fn adopt_borrowed(&mut self, fd: BorrowedFd<'_>) -> io::Result<Rc<Descriptor>> {
+        let index = self.new_port();
+        if let Err(error) = self.attach(index, fd.as_raw_fd()) {
+            self.ports.remove(index);
+            return Err(refusal(error));
+        }
+        let hold = Hold::Borrowed(fd.as_raw_fd());
+        Ok(Descriptor::new(hold, PortId(index as u32), &self.registry))
+    }
+
+    pub(super) fn submit(&mut self, op: Op) -> Token {
+        let index = op.descriptor().port().0 as usize;
+        let port = &mut self.ports[index];
+        let (place, try_now) = match &op {
+            Op::Accept { .. } | Op::Receive { .. } => {
+                (Some(&mut port.reader), port.read != Readiness::Drained)
+            }
+            Op::Send { .. } => {
+                self.sends += 1;
+                (Some(&mut port.writer), port.write != Readiness::Drained)
+            }
+            Op::Connect { .. } => {
+                (port.connecting, port.write) = (false, Readiness::Unknown);
+                (Some(&mut port.writer), true)
+            }
+            Op::Poll { .. } => {
+                port.ask = true;
+                (None, true)
+            }
+            Op::Changes { .. } => (None, false),
+        };
+        let token;
+        match place {
+            Some(place) => {
+                assert!(place.is_none(), "two ops on one direction of a descriptor");
+                token = self.ledger.insert(op);
+                *place = Some(token);
+            }
+            None => {
+                token = self.ledger.insert(op);
+                port.watchers.push(token);
+            }
+        }
+        if try_now {
+            self.enqueue(index);
+        }
+        token
+    }
+
+    pub(super) fn cancel(&mut self, token: Token) {
+        if self.ledger.cancel(token) {
+            // From here on no attempt and no edge reaches the op; `start` ends it.
+            self.unlink(token);
+            self.cancelled.push(token);
+        }
+    }
+
+    pub(super) fn start(&mut self, done: &mut Vec<Completion>) {
+        for index in 0..self.cancelled.len() {
+            let token = self.cancelled[index];
+            let op = self.remove(token).expect("a cancelled op stays until it is ended");
+            done.push(Completion { token, answer: op.into_cancelled(), more: false });
+        }
+        self.cancelled.clear();
+        // Those that come back on the list while this runs have had their turn (BOUND).
+        for _ in 0..self.work.len() {
+            let Some(index) = self.work.pop_front() else { break };
+            let index = index as usize;
+            // A port that was closed, and its index perhaps taken again, may have left a trace.
+            if let Some(port) = self.ports.get_mut(index)
+                && std::mem::take(&mut port.queued)
+            {
+                self.attempt(index, done);
+            }
+        }
+        self.close_descriptors();
+    }
+
+    pub(super) fn wait(
+        &mut self,
+        wait: Option<Duration>,
+        done: &mut Vec<Completion>,
+    ) -> io::Result<()> {
+        // What was dropped since `start` must not stay open while we sleep.
+        self.close_descriptors();
+        let idle = done.is_empty() && self.work.is_empty() && self.cancelled.is_empty();
+        let busy = !idle || self.closed > 0;
+        let wait = if busy { Some(Duration::ZERO) } else { wait };
+        self.registry.epoll.wait(&mut self.events, wait)?;
+        for index in 0..self.events.len() {
+            let (key, edge) = self.events.get(index);
+            if key != BELL {
+                self.take_edge(key, edge, done);
+            }
+        }
+        Ok(())
+    }
+}
+
+// Ports.
+impl EpollKeeper {
+    fn new_port(&mut self) -> usize {
+        self.generation = self.generation.wrapping_add(1);
+        self.ports.insert(Port {
+            generation: self.generation,
+            attached: false,
+            queued: false,
+            ask: false,
+            tail: false,
+            connecting: false,
+            read: Readiness::Unknown,
+            write: Readiness::Unknown,
+            reader: None,
+            writer: None,
+            watchers: Vec::new(),
+        })
+    }
+
+    /// Enters a port into epoll's table.
+    fn attach(&mut self, index: usize, fd: i32) -> io::Result<()> {
+        let port = &mut self.ports[index];
+        let key = u64::from(port.generation) << 32 | index as u64;
+        self.registry.enter(fd, PortId(index as u32), ALL_EDGES, key)?;
+        port.attached = true;
+        Ok(())
+    }
+
+    /// Closes what was dropped: first out of epoll's table, then out of the process.
+    fn close_descriptors(&mut self) {
+        while let Some((hold, id)) = self.registry.next_closing() {
+            let port = self.ports.remove(id.0 as usize);
+            let idle = port.reader.is_none() && port.writer.is_none() && port.watchers.is_empty();
+            assert!(idle, "a descriptor was closed under an op");
+            if port.attached {
+                self.registry.forget(hold.as_raw_fd(), id);
+            }
+            if let Hold::Owned(fd) = hold {
+                drop(fd);
+                self.closed += 1;
+            }
+        }
+    }
+
+    /// Puts a port on the work list.
+    fn enqueue(&mut self, index: usize) {
+        let port = &mut self.ports[index];
+        if !std::mem::replace(&mut port.queued, true) {
+            self.work.push_back(index as u32);
+        }
+    }
+
+    /// Takes an op off its port.
+    fn unlink(&mut self, token: Token) {
+        let Some(op) = self.ledger.get(token) else { return };
+        let port = &mut self.ports[op.descriptor().port().0 as usize];
+        if port.reader == Some(token) {
+            port.reader = None;
+        } else if port.writer == Some(token) {
+            port.writer = None;
+        } else {
+            port.watchers.retain(|watcher| *watcher != token);
+        }
+    }
+
+    fn remove(&mut self, token: Token) -> Option<Op> {
+        let op = self.ledger.remove(token);
+        self.sends -= usize::from(matches!(op, Some(Op::Send { .. })));
+        op
+    }
+
+    /// Ends an op with its last answer.
+    fn finish(&mut self, token: Token, answer: Answer, done: &mut Vec<Completion>) {
+        self.unlink(token);
+        // Drops the op's hold on its descriptor, which may put that on the closing list.
+        self.remove(token);
+        done.push(Completion { token, answer, more: false });
+    }
+}
+
+// Edges and attempts.
+impl EpollKeeper {
+    /// Notes an edge and does what waited for it.
+    fn take_edge(&mut self, key: u64, edge: u32, done: &mut Vec<Completion>) {
+        let index = key as u32 as usize;
+        let Some(port) = self.ports.get_mut(index) else { return };
+        if port.generation != (key >> 32) as u32 {
+            return;
+        }
+        if edge & (flags::IN | TAIL) != 0 {
+            port.read = Readiness::Ready;
+            port.tail |= edge & TAIL != 0;
+        }
+        if edge & (flags::OUT | flags::HUP | flags::ERR) != 0 {
+            port.write = Readiness::Ready;
+        }
+        if !port.watchers.is_empty() {
+            self.answer_watchers(index, told(edge), true, done);
+        }
+        self.attempt(index, done);
+    }
+
+    /// Tries the ops of a port that may succeed.
+    fn attempt(&mut self, index: usize, done: &mut Vec<Completion>) {
+        let port = &mut self.ports[index];
+        if std::mem::take(&mut port.ask) {
+            self.ask(index, done);
+        }
+        let port = &self.ports[index];
+        if let Some(token) = port.reader
+            && port.read != Readiness::Drained
+        {
+            let step = self.read(token, index, done);
+            self.ports[index].read = self.settle(token, index, step, done);
+        }
+        let port = &self.ports[index];
+        if let Some(token) = port.writer
+            && port.write != Readiness::Drained
+        {
+            let step = self.write(token, index);
+            self.ports[index].write = self.settle(token, index, step, done);
+        }
+    }
+
+    /// Draws the consequences of an attempt; the direction's readiness comes back.
+    fn settle(
+        &mut self,
+        token: Token,
+        index: usize,
+        step: Step,
+        done: &mut Vec<Completion>,
+    ) -> Readiness {
+        match step {
+            Step::More => {
+                self.enqueue(index);
+                Readiness::Ready
+            }
+            Step::Drained => match self.ensure_attached(token, index) {
+                Ok(()) => Readiness::Drained,
+                Err(error) => {
+                    let answer = self.failure(token, error);
+                    self.finish(token, answer, done);
+                    Readiness::Unknown
+                }
+            },
+            Step::Over(answer, readiness) => {
+                // A direction may only be called drained if an edge can tell of the change.
+                let attached = self.ports[index].attached;
+                self.finish(token, answer, done);
+                if attached { readiness } else { Readiness::Unknown }
+            }
+        }
+    }
+
+    /// The last answer of an op that could not be waited for.
+    fn failure(&mut self, token: Token, error: io::Error) -> Answer {
+        match self.ledger.get_mut(token) {
+            Some(Op::Send { queue, .. }) => {
+                Answer::Sent { queue: std::mem::take(queue), result: Err(error) }
+            }
+            _ => Answer::Failed(error),
+        }
+    }
+
+    fn ensure_attached(&mut self, token: Token, index: usize) -> io::Result<()> {
+        if self.ports[index].attached {
+            return Ok(());
+        }
+        let Some(op) = self.ledger.get(token) else { return Ok(()) };
+        let fd = op.descriptor().as_raw_fd();
+        // Whatever came since the attempt is told as the entry's first edge.
+        self.attach(index, fd).map_err(refusal)
+    }
+
+    /// Tries the op that accepts or receives.
+    fn read(&mut self, token: Token, index: usize, done: &mut Vec<Completion>) -> Step {
+        let port = &mut self.ports[index];
+        match self.ledger.get(token) {
+            Some(Op::Receive { socket }) => {
+                match self.pool.receive(|buffer| socket::receive(socket.as_fd(), buffer)) {
+                    Ok(Reception::Data { chunk, full }) => {
+                        done.push(Completion {
+                            token,
+                            answer: Answer::Received(chunk),
+                            more: true,
+                        });
+                        if full || port.tail { Step::More } else { Step::Drained }
+                    }
+                    Ok(Reception::End) => Step::Over(Answer::EndOfFile, Readiness::Ready),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        port.tail = false;
+                        Step::Drained
+                    }
+                    Err(error) => Step::Over(Answer::Failed(error), Readiness::Unknown),
+                }
+            }
+            Some(Op::Accept { listener }) => accept(token, listener, done),
+            other => unreachable!("{other:?} does not read"),
+        }
+    }
+
+    /// Tries the op that sends or connects.
+    fn write(&mut self, token: Token, index: usize) -> Step {
+        let port = &mut self.ports[index];
+        match self.ledger.get_mut(token) {
+            Some(Op::Send { socket, queue }) => send(socket, queue),
+            Some(Op::Connect { socket, address }) => {
+                let begun = std::mem::replace(&mut port.connecting, true);
+                let result = if begun {
+                    connected(socket)
+                } else {
+                    socket::connect(socket.as_fd(), address).map(|()| true)
+                };
+                match result {
+                    Ok(true) => Step::Over(Answer::Connected, Readiness::Unknown),
+                    Ok(false) => Step::Drained,
+                    Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Step::Drained,
+                    Err(error) => Step::Over(Answer::Failed(error), Readiness::Unknown),
+                }
+            }
+            other => unreachable!("{other:?} does not write"),
+        }
+    }
+
+    /// Asks `poll(2)` for the polls of a port that have just come.
+    #[cold]
+    fn ask(&mut self, index: usize, done: &mut Vec<Completion>) {
+        let (mut interest, mut asked) = (Interest::NONE, None);
+        for token in &self.ports[index].watchers {
+            if let Some(Op::Poll { descriptor, interest: part }) = self.ledger.get(*token) {
+                interest |= *part;
+                asked = Some((descriptor.as_raw_fd(), *token));
+            }
+        }
+        let Some((fd, token)) = asked else { return };
+        let result = match poll::now(fd, poll_events(interest)) {
+            // The flags of poll(2) and of epoll are the same numbers.
+            Ok(0) => self.ensure_attached(token, index),
+            Ok(ready) => {
+                self.answer_watchers(index, told(ready as u16 as u32), false, done);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        let Err(error) = result else { return };
+        // Every poll of this port hears of it; an io::Error cannot be cloned, its code can.
+        let code = error.raw_os_error();
+        for token in std::mem::take(&mut self.ports[index].watchers) {
+            let error =
+                code.map_or_else(|| io::Error::from(error.kind()), io::Error::from_raw_os_error);
+            match self.ledger.get(token) {
+                Some(Op::Poll { .. }) => self.finish(token, Answer::Failed(error), done),
+                _ => self.ports[index].watchers.push(token),
+            }
+        }
+    }
+
+    /// Answers those watchers of a port that `ready` concerns; `edge` says that it is news.
+    fn answer_watchers(
+        &mut self,
+        index: usize,
+        ready: Interest,
+        edge: bool,
+        done: &mut Vec<Completion>,
+    ) {
+        let mut next = 0;
+        while let Some(token) = self.ports[index].watchers.get(next).copied() {
+            match self.ledger.get(token) {
+                Some(Op::Poll { interest, .. }) if !interest.and(ready).is_none() => {
+                    let answer = Answer::Ready(interest.and(ready));
+                    // `finish` takes it out of the list, so `next` stays.
+                    self.finish(token, answer, done);
+                }
+                Some(Op::Changes { .. }) if edge => {
+                    done.push(Completion { token, answer: Answer::Ready(ready), more: true });
+                    next += 1;
+                }
+                _ => next += 1,
+            }
+        }
+    }
+}
+
+/// Accepts a few connections.
+fn accept(token: Token, listener: &Descriptor, done: &mut Vec<Completion>) -> Step {
+    for _ in 0..ACCEPTS_PER_TURN {
+        match socket::accept(listener.as_fd()) {
+            Ok((fd, peer)) => {
+                done.push(Completion { token, answer: Answer::Accepted(fd, peer), more: true });
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Drained,
+            // Linux hands over errors of the connection that was to be accepted: accept(2) says to
+            // try again. It is gone from the queue, so this ends.
+            Err(error) if is_of_the_connection(&error) => {}
+            Err(error) => return Step::Over(Answer::Failed(error), Readiness::Ready),
+        }
+    }
+    Step::More
+}
+
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+        )
+    )
+}
+
+/// Sends what one call takes.
+fn send(socket: &Descriptor, queue: &mut SendQueue) -> Step {
+    let (offered, result) = match queue.front() {
+        (front, true) => (front.len(), socket::send(socket.as_fd(), front)),
+        _ => {
+            let mut slices = [IoSlice::new(&[]); SendQueue::MAX_SLICES];
+            let count = queue.io_slices(&mut slices);
+            let slices = &slices[..count];
+            let offered = slices.iter().map(|slice| slice.len()).sum();
+            (offered, socket::send_vectored(socket.as_fd(), slices))
+        }
+    };
+    let (result, readiness) = match result {
+        Ok(n) => {
+            queue.advance(n);
+            (Ok(n), if n < offered { Readiness::Drained } else { Readiness::Ready })
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Drained,
+        Err(error) => (Err(error), Readiness::Ready),
+    };
+    Step::Over(Answer::Sent { queue: std::mem::take(queue), result }, readiness)
+}
+
+/// Whether a connect that was begun has ended; its error if it failed.
+fn connected(socket: &Descriptor) -> io::Result<bool> {
+    if let Some(error) = socket::take_error(socket.as_fd())? {
+        return Err(error);
+    }
+    // An edge may be older than the connect, so the state has the last word.
+    let state = poll::now(socket.as_raw_fd(), poll::OUT)?;
+    Ok(state & poll::OUT != 0 && state & poll::HUP == 0)
+}
+
+/// What flags of epoll's mean to one who polls: an error or a hang-up ends every wait.
+fn told(edge: u32) -> Interest {
+    let mut ready = Interest::NONE;
+    if edge & (flags::IN | flags::RDHUP | flags::HUP | flags::ERR) != 0 {
+        ready |= Interest::READABLE;
+    }
+    if edge & (flags::OUT | flags::HUP | flags::ERR) != 0 {
+        ready |= Interest::WRITABLE;
+    }
+    if edge & (flags::PRI | flags::HUP | flags::ERR) != 0 {
+        ready |= Interest::PRIORITY;
+    }
+    ready
+}
+
+/// What `poll(2)` is asked for an interest.
+fn poll_events(interest: Interest) -> i16 {
+    let mut events = 0;
+    if interest.is_readable() {
+        events |= poll::IN | poll::RDHUP;
+    }
+    if interest.is_writable() {
+        events |= poll::OUT;
+    }
+    if interest.is_priority() {
+        events |= poll::PRI;
+    }
+    events
+}

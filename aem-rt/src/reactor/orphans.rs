@@ -1,0 +1,142 @@
+//! What streams that nobody holds any more still have to send.
+//!
+//! Dropping the last handle of a stream flushes what is queued and then closes. There is nobody
+//! left to drive that, so the reactor does: an [`Orphan`] is the sink of the stream's last sends.
+//! It is given up when the peer takes nothing for [`PATIENCE`], so that a peer which stopped
+//! reading cannot hold our memory for ever (BOUND).
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use super::{Reactor, Sink, Wakes};
+use crate::backend::{Answer, Descriptor, Op, Token};
+use crate::payload::SendQueue;
+
+/// How long a peer may take nothing before what it was to get is dropped: longer than a lost
+/// packet takes to be sent again a few times, shorter than anybody waits on purpose.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// All orphans of a reactor.
+#[derive(Default)]
+pub(super) struct Orphans {
+    alive: RefCell<Slab<Rc<Orphan>>>,
+    /// When to look at whom. All wait equally long, so this is in order.
+    deadlines: RefCell<VecDeque<(Instant, Weak<Orphan>)>>,
+}
+
+/// The end of one stream.
+pub(super) struct Orphan {
+    reactor: Weak<Reactor>,
+    socket: Rc<Descriptor>,
+    rest: RefCell<SendQueue>,
+    sending: Cell<Option<Token>>,
+    key: Cell<usize>,
+    /// When its patience with the peer ends.
+    deadline: Cell<Instant>,
+}
+
+impl Orphans {
+    pub(super) fn adopt(
+        &self,
+        reactor: Weak<Reactor>,
+        socket: Rc<Descriptor>,
+        rest: SendQueue,
+    ) -> Rc<Orphan> {
+        let deadline = crate::sys::clock::now() + PATIENCE;
+        let orphan = Rc::new(Orphan {
+            reactor,
+            socket,
+            rest: RefCell::new(rest),
+            sending: Cell::new(None),
+            key: Cell::new(0),
+            deadline: Cell::new(deadline),
+        });
+        orphan.key.set(self.alive.borrow_mut().insert(orphan.clone()));
+        self.deadlines.borrow_mut().push_back((deadline, Rc::downgrade(&orphan)));
+        orphan
+    }
+
+    /// When to look at the next one.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let mut deadlines = self.deadlines.borrow_mut();
+        // Those that have ended must not wake anybody.
+        while deadlines.pop_front_if(|(_, orphan)| orphan.strong_count() == 0).is_some() {}
+        deadlines.front().map(|(deadline, _)| *deadline)
+    }
+
+    /// Gives those up whose peers have taken nothing for too long.
+    pub(super) fn expire(&self, now: Instant, reactor: &Reactor) {
+        loop {
+            let mut deadlines = self.deadlines.borrow_mut();
+            let Some((_, orphan)) = deadlines.pop_front_if(|(deadline, _)| *deadline <= now) else {
+                return;
+            };
+            let Some(orphan) = orphan.upgrade() else { continue };
+            let deadline = orphan.deadline.get();
+            if deadline > now {
+                // Something was sent since. Its new deadline may be before that of those behind
+                // it by no more than a turn, which is near enough.
+                deadlines.push_back((deadline, Rc::downgrade(&orphan)));
+                continue;
+            }
+            drop(deadlines);
+            if let Some(token) = orphan.sending.get() {
+                reactor.cancel(token);
+            }
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        let (alive, deadlines) = (self.alive.take(), self.deadlines.take());
+        drop((alive, deadlines));
+    }
+}
+
+impl Orphan {
+    /// Notes which send is its own at first.
+    pub(super) fn note_sending(&self, token: Token) {
+        self.sending.set(Some(token));
+    }
+
+    /// Sends the rest, or ends if there is none.
+    pub(super) fn send_rest(self: &Rc<Self>, reactor: &Reactor) {
+        let queue = self.rest.take();
+        if queue.is_empty() {
+            return self.end(reactor);
+        }
+        let this: Rc<dyn Sink> = self.clone();
+        let op = Op::Send { socket: self.socket.clone(), queue };
+        match reactor.submit(op, Rc::downgrade(&this)) {
+            Ok(token) => self.sending.set(Some(token)),
+            // The reactor is closed, and nothing is sent any more.
+            Err(_) => self.end(reactor),
+        }
+    }
+
+    fn end(&self, reactor: &Reactor) {
+        let this = reactor.orphans.alive.borrow_mut().try_remove(self.key.get());
+        drop(this);
+    }
+}
+
+impl Sink for Orphan {
+    fn complete(&self, _: Token, answer: Answer, _more: bool, _wakes: &mut Wakes) {
+        self.sending.set(None);
+        let Some(reactor) = self.reactor.upgrade() else { return };
+        let this = reactor.orphans.alive.borrow().get(self.key.get()).cloned();
+        match (this, answer) {
+            (Some(this), Answer::Sent { mut queue, result: Ok(_) }) => {
+                queue.append(self.rest.take());
+                self.rest.replace(queue);
+                self.deadline.set(reactor.turn_time() + PATIENCE);
+                this.send_rest(&reactor);
+            }
+            // An error, or a cancel: nobody is left who could be told.
+            _ => self.end(&reactor),
+        }
+    }
+}
