@@ -645,3 +645,6 @@ fn poll_events(interest: Interest) -> i16 {
     }
     events
 }
+
+#[cfg(test)]
+mod tests;
