@@ -22,7 +22,19 @@ mod sys;
 pub mod time;
 
 pub use chunk::Chunk;
+pub use error::{BoxError, HandlerError, JoinError, Result};
+pub use handler::{
+    CloseReport, Closing, Control, End, Idle, IntoNext, Next, Registration, Scope, ScopeHandle,
+    State, WeakState, on, on_async, on_each, on_ok,
+};
+pub use job::join::JoinHandle;
+pub use metrics::{JobId, JobInfo, JobKind, JobStats, Metrics, jobs, metrics};
 pub use payload::Payload;
+pub use queue::Priority;
+pub use runtime::{
+    Backend, BackendKind, BackendReport, Builder, Handle, PanicPolicy, Runtime, TURN_JOBS,
+    YieldNow, block_on, spawn, spawn_blocking, yield_now,
+};
 
 /// Runs an `async fn main` on a fresh runtime of its own.
 ///

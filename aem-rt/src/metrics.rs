@@ -1,1 +1,183 @@
-//! What the runtime counts.
+//! What the runtime counts: always there, without a build flag.
+//!
+//! [`jobs`] lists what lives on this worker, [`metrics`] sums up. Run counts are exact. Times of handlers are
+//! measured at each run, neighbours sharing a reading of the clock; times of tasks are estimates from one
+//! poll in 64, as a reading costs more than a wake. A turn longer than 5 ms makes the next one timed
+//! job by job.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::job::registry::Record;
+pub use crate::job::registry::{JobId, JobKind};
+use crate::queue::Priority;
+use crate::runtime::context;
+
+/// How a job has fared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobStats {
+    /// How often it ran. Exact.
+    pub runs: u64,
+    /// For how long, in all. Exact for handlers, an estimate for tasks.
+    pub running: Duration,
+    /// The longest run that was timed.
+    pub longest: Duration,
+    /// How long it waited in the queue, in all, to the accuracy of a turn. An estimate for tasks.
+    pub queued: Duration,
+}
+
+/// A job and how it has fared.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct JobInfo {
+    /// Its identity.
+    pub id: JobId,
+    /// The name that it was given.
+    pub name: Option<Arc<str>>,
+    /// Where it was made.
+    pub location: &'static Location<'static>,
+    /// What sort of job it is.
+    pub kind: JobKind,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// How often it ran. Exact.
+    pub runs: u64,
+    /// For how long, in all. Exact for handlers, an estimate for tasks.
+    pub running: Duration,
+    /// The longest run that was timed.
+    pub longest: Duration,
+    /// How long it waited in the queue, in all, to the accuracy of a turn. An estimate for tasks.
+    pub queued: Duration,
+}
+
+impl JobInfo {
+    pub(crate) fn new(record: &Record, runs: u64, priority: Priority) -> Self {
+        JobInfo {
+            id: record.id,
+            name: record.name.clone(),
+            location: record.location,
+            kind: record.kind,
+            priority,
+            runs,
+            running: Duration::from_nanos(record.running),
+            longest: Duration::from_nanos(record.longest),
+            queued: Duration::from_nanos(record.queued),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> JobStats {
+        let JobInfo { runs, running, longest, queued, .. } = *self;
+        JobStats { runs, running, longest, queued }
+    }
+}
+
+impl fmt::Display for JobInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            JobKind::Main => "main",
+            JobKind::Task => "task",
+            JobKind::Handler => "handler",
+            JobKind::Blocking => "blocking closure",
+        };
+        write!(f, "{kind} {}", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, " named {name:?}")?;
+        }
+        write!(f, " made at {}", self.location)
+    }
+}
+
+/// Sums over a runtime.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Jobs with a record, at the last turn.
+    pub jobs: u64,
+    /// Jobs that were ready at the last turn.
+    pub ready: u64,
+    /// Turns of the reactor so far.
+    pub turns: u64,
+    /// Turns that slept.
+    pub sleeps: u64,
+    /// Panics that nobody read.
+    pub panics: u64,
+    /// Detached handlers that ended with an error, but for lost connections.
+    pub handler_errors: u64,
+    /// Detached handlers that ended because the peer of a connection went away.
+    pub connection_losses: u64,
+}
+
+/// The sums of this thread's runtime.
+///
+/// # Panics
+/// Outside of a runtime.
+#[track_caller]
+pub fn metrics() -> Metrics {
+    context::current().counters().read()
+}
+
+/// All jobs of this worker that have not ended, in no particular order.
+///
+/// # Panics
+/// Outside of a runtime.
+#[track_caller]
+pub fn jobs() -> Vec<JobInfo> {
+    context::current().jobs()
+}
+
+/// The sums, written by the worker and read by anybody.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    jobs: AtomicU64,
+    ready: AtomicU64,
+    turns: AtomicU64,
+    sleeps: AtomicU64,
+    panics: AtomicU64,
+    handler_errors: AtomicU64,
+    connection_losses: AtomicU64,
+}
+
+/// Adds one. The worker alone writes, so that a load and a store do; readers want no order.
+fn bump(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+impl Counters {
+    pub(crate) fn turn(&self, asleep: bool, jobs: usize, ready: usize) {
+        bump(&self.turns);
+        if asleep {
+            bump(&self.sleeps);
+        }
+        self.jobs.store(jobs as u64, Ordering::Relaxed);
+        self.ready.store(ready as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn panic(&self) {
+        bump(&self.panics);
+    }
+
+    pub(crate) fn handler_error(&self) {
+        bump(&self.handler_errors);
+    }
+
+    pub(crate) fn connection_loss(&self) {
+        bump(&self.connection_losses);
+    }
+
+    pub(crate) fn read(&self) -> Metrics {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Metrics {
+            jobs: load(&self.jobs),
+            ready: load(&self.ready),
+            turns: load(&self.turns),
+            sleeps: load(&self.sleeps),
+            panics: load(&self.panics),
+            handler_errors: load(&self.handler_errors),
+            connection_losses: load(&self.connection_losses),
+        }
+    }
+}

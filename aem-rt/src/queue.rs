@@ -19,6 +19,12 @@ pub(crate) trait Unpark: Send + Sync {
     fn unpark(&self);
 }
 
+impl<U: Unpark + ?Sized> Unpark for std::sync::Arc<U> {
+    fn unpark(&self) {
+        (**self).unpark();
+    }
+}
+
 /// How urgent a job is. Within a priority, jobs run in the order in which they became ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {

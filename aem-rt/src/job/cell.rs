@@ -17,7 +17,7 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
 use super::owner::{Owner, hold};
-use super::registry::{Kind, UNREGISTERED};
+use super::registry::{JobId, Kind, UNREGISTERED};
 use super::state::{Local, Next, Remote, Start, Taken};
 use super::{Payload, contain, waker};
 use crate::queue::Priority;
@@ -37,13 +37,20 @@ pub(crate) trait Work: 'static {
     ///
     /// # Safety
     /// The job is done, or is completing, and the caller is who the output belongs to.
-    unsafe fn discard(&self) -> Option<Payload>;
+    unsafe fn discard(&self) -> Option<Payload> {
+        None
+    }
 
     /// Moves the output into an `Option<Result<T, JoinError>>`.
     ///
     /// # Safety
     /// As for `discard`.
     unsafe fn take_output(&self, _into: &mut dyn std::any::Any) {}
+
+    /// Whether each run is timed: runs that begin with the kernel are, those of a few nanoseconds are not.
+    fn is_timed(&self) -> bool {
+        false
+    }
 
     /// The place of birth of a job that comes by mail.
     fn birth(&self) -> Option<Birth> {
@@ -54,7 +61,7 @@ pub(crate) trait Work: 'static {
 /// What a job that comes by mail brings for the registry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Birth {
-    pub(crate) id: u64,
+    pub(crate) id: JobId,
     pub(crate) kind: Kind,
     pub(crate) location: &'static Location<'static>,
 }
@@ -84,6 +91,7 @@ pub(crate) struct Header {
     ready: Cell<Option<NonNull<Header>>>,
     /// The place in the registry.
     slot: Cell<u32>,
+    /// The priority, and [`TIMED`].
     priority: Cell<u8>,
     /// The turn in which the job became ready, modulo 256.
     stamp: Cell<u8>,
@@ -91,6 +99,9 @@ pub(crate) struct Header {
     runs: Cell<u16>,
     join: UnsafeCell<Option<Waker>>,
 }
+
+/// The bit beside the priority of a job whose runs are timed.
+const TIMED: u8 = 1 << 7;
 
 /// One allocation a spawn, and this much of it is ours.
 const HEADER_MAX: usize = 72;
@@ -162,7 +173,7 @@ pub(super) fn allocate<W: Work>(
         references: Cell::new(references),
         ready: Cell::new(None),
         slot: Cell::new(UNREGISTERED),
-        priority: Cell::new(priority as u8),
+        priority: Cell::new(priority as u8 | if work.is_timed() { TIMED } else { 0 }),
         stamp: Cell::new(0),
         runs: Cell::new(0),
         join: UnsafeCell::new(None),
@@ -190,7 +201,7 @@ impl Header {
         NonNull::new(std::ptr::with_exposed_provenance_mut(address)).expect("a cell has an owner")
     }
 
-    fn is_merged(&self) -> bool {
+    pub(super) fn is_merged(&self) -> bool {
         self.owner.load(Ordering::Relaxed) & 1 != 0
     }
 
@@ -205,12 +216,18 @@ impl Header {
 
     /// Owner only.
     pub(crate) fn priority(&self) -> Priority {
-        Priority::from_index(self.priority.get())
+        Priority::from_index(self.priority.get() & !TIMED)
     }
 
     /// Takes effect when the job becomes ready next. Owner only.
     pub(crate) fn set_priority(&self, priority: Priority) {
-        self.priority.set(priority as u8);
+        self.priority.set(priority as u8 | (self.priority.get() & TIMED));
+    }
+
+    /// Whether each run is timed.
+    #[inline]
+    pub(super) fn is_timed(&self) -> bool {
+        self.priority.get() & TIMED != 0
     }
 
     /// The turn in which the job became ready, modulo 256. Owner only.

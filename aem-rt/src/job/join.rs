@@ -16,11 +16,12 @@ use std::task::{Context, Poll, Waker};
 
 use futures::future::FusedFuture;
 
-use super::cell::{self, Header};
+use super::cell::{self, Birth, Header};
 use super::contain;
 use super::owner::{Block, Mail, Owner, hold};
 use super::registry::{JobId, Lost};
 use super::state::{Left, Wish};
+use super::task::{Lazy, Posted};
 use super::waker::{self, JobRef};
 use crate::error::JoinError;
 use crate::queue::inject::Pushed;
@@ -142,13 +143,29 @@ impl<T: 'static> JoinHandle<T> {
         }
     }
 
-    /// As [`from_home`](Self::from_home), for a job sent to another thread's worker.
-    ///
-    /// # Safety
-    /// As for [`Block::post`].
-    pub(crate) unsafe fn post<W: cell::Work>(block: &Block, work: W, id: JobId) -> Self {
-        // SAFETY: passed on.
-        Self::from_raw(unsafe { block.post(work) }, id)
+    /// Sends a future to a worker, as a job.
+    pub(crate) fn post<F>(block: &Block, future: F, birth: Birth) -> Self
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send,
+    {
+        // SAFETY: the future and its output may go anywhere.
+        let job = unsafe { block.post(Posted::new(future, birth)) };
+        Self::from_raw(job, birth.id)
+    }
+
+    /// Sends a closure to a worker, which makes the future there.
+    pub(crate) fn post_with<M, F>(block: &Block, make: M, birth: Birth) -> Self
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + 'static,
+        T: Send,
+    {
+        let lazy: Lazy<M, F> = Lazy::Make(Some(make));
+        // SAFETY: until its first run, which is at home, there is the closure alone, and it may go
+        // anywhere; so may the output.
+        let job = unsafe { block.post(Posted::new(lazy, birth)) };
+        Self::from_raw(job, birth.id)
     }
 
     /// Takes the output of a done job.

@@ -126,13 +126,27 @@ impl Owner {
         let Some(Birth { id, kind, location }) = birth else {
             return;
         };
-        self.enter_record(job, Record::new(job, JobId(id), Facts { kind, location }));
+        self.enter_record(job, Record::new(job, id, Facts { kind, location }));
     }
 
     fn enter_record(&self, job: NonNull<Header>, record: Record) {
         let slot = self.with_registry(|registry| registry.insert(record));
         // SAFETY: the caller has the job.
         unsafe { job.as_ref() }.set_slot(slot as u32);
+    }
+
+    /// Looks at a job's record, with its full run count and its priority.
+    pub(super) fn info<R>(
+        &self,
+        slot: u32,
+        look: impl FnOnce(&Record, u64, Priority) -> R,
+    ) -> Option<R> {
+        self.with_registry(|registry| {
+            let record = registry.get(slot as usize)?;
+            // SAFETY: a registered cell is alive: it is struck out before it is freed or merged.
+            let header = unsafe { record.job.as_ref() };
+            Some(look(record, record.runs + u64::from(header.runs()), header.priority()))
+        })
     }
 
     /// Strikes out a job.
@@ -289,6 +303,12 @@ impl Popped {
     /// The job's place in the registry.
     pub(crate) fn slot(&self) -> u32 {
         self.header().slot()
+    }
+
+    /// Whether its runs are timed.
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.header().is_timed()
     }
 
     /// The turn in which it became ready, modulo 256.
@@ -458,6 +478,15 @@ impl Home {
         look: impl FnOnce(&mut Record) -> R,
     ) -> Option<R> {
         self.owner().with_registry(|registry| registry.get_mut(slot as usize).map(look))
+    }
+
+    /// Looks at a job's record, with its full run count and its priority.
+    pub(crate) fn info<R>(
+        &self,
+        slot: u32,
+        look: impl FnOnce(&Record, u64, Priority) -> R,
+    ) -> Option<R> {
+        self.owner().info(slot, look)
     }
 
     /// Looks at the records of all jobs that have not ended, with their full run counts and priorities.

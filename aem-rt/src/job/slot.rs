@@ -115,7 +115,7 @@ impl<T> Drop for Back<'_, T> {
             // SAFETY: what stood there was dropped, and is not dropped again by this write.
             unsafe { self.slot.value.get().write(None) };
             if let Err(panic) = dropped {
-                std::mem::drop(_emptied);
+                drop(_emptied);
                 if !std::thread::panicking() {
                     std::panic::resume_unwind(panic);
                 }

@@ -15,8 +15,9 @@ use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::cell::{self, Header, Work};
-use super::owner::{Block, Mail, hold};
-use super::state::{Released, Told, Wish};
+use super::owner::{Block, Mail, Owner, hold};
+use super::registry::Record;
+use super::state::{Left, Released, Told, Wish};
 use crate::queue::Priority;
 use crate::queue::inject::Pushed;
 
@@ -244,6 +245,14 @@ impl JobRef {
         }
     }
 
+    /// Nobody will ask for the output: a panic in it is reported. On the owner's thread.
+    pub(crate) fn leave_output(&self) {
+        if self.header().is_home() && self.header().local.leave() == Left::OutputIsYours {
+            // SAFETY: alive by our reference, the owner's thread, and the output is ours.
+            unsafe { cell::discard(self.job) };
+        }
+    }
+
     /// Whether the job has ended.
     pub(crate) fn is_done(&self) -> bool {
         self.header().local.is_done()
@@ -259,14 +268,32 @@ impl JobRef {
         self.header().priority()
     }
 
+    /// The owner's block, while the job is in its registry.
+    fn owner(&self) -> Option<&Owner> {
+        // SAFETY: a cell that is not merged belongs to a worker that lives; its block is not freed while
+        // this thread, the worker's, is in here.
+        (!self.header().is_merged()).then(|| unsafe { self.header().owner().as_ref() })
+    }
+
+    /// Looks at the job's record, with its full run count and its priority; while its worker lives.
+    pub(crate) fn info<R>(&self, look: impl FnOnce(&Record, u64, Priority) -> R) -> Option<R> {
+        self.owner()?.info(self.header().slot(), look)
+    }
+
+    /// Gives the job a name.
+    pub(crate) fn set_name(&self, name: std::sync::Arc<str>) {
+        if let Some(owner) = self.owner() {
+            owner.with_registry(|registry| {
+                if let Some(record) = registry.get_mut(self.header().slot() as usize) {
+                    record.name = Some(name);
+                }
+            });
+        }
+    }
+
     /// The place of the job in its worker's registry.
     pub(crate) fn slot(&self) -> u32 {
         self.header().slot()
-    }
-
-    /// Runs that the registry does not know of yet.
-    pub(crate) fn runs(&self) -> u16 {
-        self.header().runs()
     }
 
     /// Asks to be woken by the end of the job; false if it has ended.

@@ -1,0 +1,529 @@
+//! The job of a registration: its source, its handler, and what a run does with them.
+//!
+//! Everything in here is looked at through shared references, as handles look while the job runs. So each
+//! part is a cell that is emptied while its content is used: the handler is taken out while it is called,
+//! the source is lent while it is polled. A handle that finds a part away leaves a mark, and the run reads
+//! the marks each time user code has returned.
+//!
+//! ```text
+//!                 pause / resume: the source is not polled
+//!                    ┌──────┐
+//!   registered ──► started ◄┘──► closing ──► ended ──► visible
+//!                    │  stop, Next::Stop, Err, panic,    │  on_end runs first, in a run of its own
+//!                    │  exhausted (and its last event)   └► awaiters and scopes hear of it
+//! ```
+//!
+//! Promises: AGAIN, OUTSIDE, BOUND (events a run), HOME (source and handler are dropped on every path).
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures::Stream;
+use pin_project_lite::pin_project;
+
+use super::face::{BoxFace, discard};
+use super::scope::Membership;
+use super::{End, Next, Outcome};
+use crate::error::HandlerError;
+use crate::job::cell::Work;
+use crate::job::slot::PinSlot;
+use crate::job::{Payload, contain};
+use crate::runtime::context;
+
+/// So many events are handled in a run before others get their turn: enough to spread the cost of a run,
+/// few enough that a source which is always ready keeps nobody waiting for long.
+pub(super) const RUN_EVENTS: usize = 32;
+
+/// How a registration ends.
+pub(super) type Ending = Result<End, HandlerError>;
+
+/// A function for the end.
+pub(super) type OnEnd = Box<dyn FnOnce(&Ending)>;
+
+/// The registration's own pause.
+const PAUSED: u16 = 1;
+/// Its scope's pause.
+const SCOPE_PAUSED: u16 = 1 << 1;
+/// The handler never runs again.
+const STOPPED: u16 = 1 << 2;
+/// The event in progress is the last one: the source was reclaimed in it, or the scope closes.
+const LAST: u16 = 1 << 3;
+/// A run is under way: handler or source may be away.
+const RUNNING: u16 = 1 << 4;
+/// The source has said that there is no more.
+const EXHAUSTED: u16 = 1 << 5;
+/// How it ended is known; `on_end` may still have to hear of it.
+const ENDED: u16 = 1 << 6;
+/// Everybody may know how it ended.
+const VISIBLE: u16 = 1 << 7;
+/// A `Registration` holds it: the source is kept for `reclaim`, and the ending for who awaits it.
+const HELD: u16 = 1 << 8;
+/// The source has been polled at least once.
+const POLLED: u16 = 1 << 9;
+/// Somebody has awaited the ending.
+const READ: u16 = 1 << 10;
+
+pin_project! {
+    /// The work of a handler's job.
+    pub(super) struct Core<S: Stream> {
+        #[pin]
+        source: PinSlot<S>,
+        face: Cell<Option<BoxFace<S::Item>>>,
+        // The handler that follows when the event in progress has ended.
+        successor: Cell<Option<BoxFace<S::Item>>>,
+        flags: Cell<u16>,
+        ending: Cell<Option<Ending>>,
+        on_end: Cell<Option<OnEnd>>,
+        membership: Cell<Option<Membership>>,
+    }
+}
+
+/// What a handle can do without knowing the source.
+pub(super) trait Operate {
+    /// Sets or clears a pause; true if the job should run.
+    #[must_use]
+    fn set_paused(&self, by: Pauser, paused: bool) -> bool;
+    /// Drops handler and event in progress, now or when they are back; true if the job should run.
+    #[must_use]
+    fn stop(self: Pin<&Self>) -> bool;
+    /// Ends after the event in progress; true if the job should run.
+    #[must_use]
+    fn finish(self: Pin<&Self>) -> bool;
+    /// The holder goes; true if its source was never polled, which is worth a word.
+    fn let_go(self: Pin<&Self>, detached: bool) -> Dropped;
+    fn set_on_end(&self, on_end: OnEnd);
+    fn set_membership(&self, membership: Membership);
+    fn is_ended(&self) -> bool;
+    /// The ending, once it is visible, to the one who asks first.
+    fn take_ending(&self) -> Option<Ending>;
+    fn is_read(&self) -> bool;
+}
+
+/// Who holds a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pauser {
+    Registration,
+    Scope,
+}
+
+/// What the drop of a registration leaves to be said.
+#[derive(Debug)]
+pub(super) struct Dropped {
+    /// It had never polled its source.
+    pub(super) unused: bool,
+    /// It had ended with an error that nobody read.
+    pub(super) unread: Option<HandlerError>,
+}
+
+impl<S: Stream + 'static> Core<S> {
+    pub(super) fn new(source: S, face: BoxFace<S::Item>) -> Self {
+        Core {
+            source: PinSlot::new(source),
+            face: Cell::new(Some(face)),
+            successor: Cell::new(None),
+            flags: Cell::new(HELD),
+            ending: Cell::new(None),
+            on_end: Cell::new(None),
+            membership: Cell::new(None),
+        }
+    }
+
+    fn has(&self, flag: u16) -> bool {
+        self.flags.get() & flag != 0
+    }
+
+    fn set(&self, flag: u16) {
+        self.flags.set(self.flags.get() | flag);
+    }
+
+    fn clear(&self, flag: u16) {
+        self.flags.set(self.flags.get() & !flag);
+    }
+
+    /// Puts another handler in. False, and the new one dropped, if none will run any more.
+    pub(super) fn replace(&self, new: BoxFace<S::Item>) -> bool {
+        if self.has(STOPPED | LAST | ENDED) {
+            discard(new);
+            return false;
+        }
+        match self.face.take() {
+            Some(mut old) if !old.is_busy() && !self.has(RUNNING) => {
+                old.retire();
+                self.face.set(Some(new));
+                discard(old);
+            }
+            face => {
+                // The event in progress belongs to the old one.
+                if face.is_some() {
+                    self.face.set(face);
+                }
+                discard(self.successor.replace(Some(new)));
+            }
+        }
+        true
+    }
+
+    /// Gives the source back. The job ends: now, or, from inside its handler, with that event.
+    pub(super) fn reclaim(self: Pin<&Self>) -> (Option<S>, bool)
+    where
+        S: Unpin,
+    {
+        let exhausted = self.has(EXHAUSTED);
+        let source = self.project_ref().source.take().filter(|_| !exhausted);
+        let in_handler = self.has(RUNNING) && !self.project_ref().source.is_busy();
+        let wake = if in_handler {
+            self.set(LAST);
+            true
+        } else {
+            self.stop()
+        };
+        (source, wake)
+    }
+
+    /// A run, until there is nothing to do or the budget is spent.
+    fn work_through(self: Pin<&Self>, context: &mut Context<'_>) -> Poll<Ending> {
+        for _ in 0..RUN_EVENTS {
+            if self.has(STOPPED) {
+                return Poll::Ready(Ok(End::Stopped));
+            }
+            let Some(mut face) = self.face.take() else {
+                return Poll::Ready(Ok(End::Stopped));
+            };
+            let result = if face.is_busy() {
+                contain(|| face.resume(context)).map(|said| said.map(Step::Said))
+            } else {
+                if let Some(successor) = self.successor.take() {
+                    face.retire();
+                    self.face.set(Some(successor));
+                    discard(face);
+                    continue;
+                }
+                if self.has(LAST) {
+                    discard(face);
+                    return Poll::Ready(Ok(End::Stopped));
+                }
+                if self.has(PAUSED | SCOPE_PAUSED) {
+                    self.face.set(Some(face));
+                    return Poll::Pending;
+                }
+                self.step(&mut face, context)
+            };
+            match self.judge(face, result) {
+                Verdict::Go => {}
+                Verdict::Wait => return Poll::Pending,
+                Verdict::End(ending) => return Poll::Ready(ending),
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// With no event in progress: takes the next one and hands it over.
+    fn step(
+        self: Pin<&Self>,
+        face: &mut BoxFace<S::Item>,
+        context: &mut Context<'_>,
+    ) -> Result<Poll<Step>, Payload> {
+        if !self.has(EXHAUSTED) {
+            match contain(|| face.poll_ready(context))? {
+                Poll::Ready(Ok(Next::Keep)) => {}
+                other => return Ok(other.map(Step::Said)),
+            }
+            match self.poll_source(context)? {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(event)) => return self.hand_over(event, face, context),
+            }
+        }
+        if self.has(STOPPED | LAST) {
+            return Ok(Poll::Ready(Step::Said(Ok(Next::Stop))));
+        }
+        let finished = contain(|| face.poll_finished(context))?;
+        Ok(finished.map(|said| {
+            if matches!(said, Ok(Next::Keep)) { Step::Finished } else { Step::Said(said) }
+        }))
+    }
+
+    /// The source's next event. None when it has no more, or has been taken away.
+    fn poll_source(
+        self: Pin<&Self>,
+        context: &mut Context<'_>,
+    ) -> Result<Poll<Option<S::Item>>, Payload> {
+        self.set(POLLED);
+        let polled = contain(|| {
+            let source = self.project_ref().source;
+            context::drain(|| source.lend(|source| source.poll_next(context)))
+        })?;
+        match polled {
+            Some(Poll::Ready(None)) => self.set(EXHAUSTED),
+            // It was reclaimed; its taker has set the mark that ends the job.
+            None => return Ok(Poll::Ready(None)),
+            _ => {}
+        }
+        Ok(polled.unwrap_or(Poll::Pending))
+    }
+
+    /// Calls the handler. What the source's own code asked for during its poll is done before: a stopped
+    /// handler never runs again, a successor takes the event.
+    fn hand_over(
+        &self,
+        event: S::Item,
+        face: &mut BoxFace<S::Item>,
+        context: &mut Context<'_>,
+    ) -> Result<Poll<Step>, Payload> {
+        if self.has(STOPPED) {
+            discard(event);
+            return Ok(Poll::Ready(Step::Said(Ok(Next::Stop))));
+        }
+        if let Some(successor) = self.successor.take() {
+            face.retire();
+            discard(std::mem::replace(face, successor));
+        }
+        Ok(contain(|| face.call(event, context))?.map(Step::Said))
+    }
+
+    /// User code has returned: what follows from what it said, and from what was done to us meanwhile.
+    fn judge(&self, face: BoxFace<S::Item>, result: Result<Poll<Step>, Payload>) -> Verdict {
+        let end = match &result {
+            Ok(Poll::Ready(Step::Said(Err(_)))) | Err(_) => true,
+            Ok(Poll::Ready(Step::Finished | Step::Said(Ok(Next::Stop)))) => true,
+            Ok(_) => self.has(STOPPED),
+        };
+        if end {
+            discard(face);
+            return Verdict::End(match result {
+                Err(panic) => Err(HandlerError::new_panic(panic)),
+                Ok(Poll::Ready(Step::Said(Err(error)))) => Err(error),
+                Ok(Poll::Ready(Step::Finished)) if !self.has(STOPPED) => Ok(End::Exhausted),
+                Ok(_) => Ok(End::Stopped),
+            });
+        }
+        let idle = !face.is_busy();
+        self.face.set(Some(face));
+        match result {
+            // Something may have been asked of us while the source or the handler was away.
+            Ok(Poll::Pending) if idle && self.must_look_again() => Verdict::Go,
+            Ok(Poll::Pending) => Verdict::Wait,
+            _ => {
+                if matches!(result, Ok(Poll::Ready(Step::Said(Ok(Next::Pause))))) {
+                    self.set(PAUSED);
+                }
+                Verdict::Go
+            }
+        }
+    }
+
+    /// Whether a handler with nothing to do may be changed or ended after all.
+    fn must_look_again(&self) -> bool {
+        let successor = self.successor.take();
+        let waiting = successor.is_some();
+        self.successor.set(successor);
+        waiting || self.has(LAST)
+    }
+
+    /// How it ended is known.
+    fn end(self: Pin<&Self>, ending: Ending) -> Poll<()> {
+        discard(self.face.take());
+        discard(self.successor.take());
+        if !self.has(HELD) {
+            self.clear_source();
+        }
+        self.ending.set(Some(ending));
+        self.set(ENDED);
+        self.show_unless_awaited()
+    }
+
+    /// `on_end` has a run of its own; without one the ending is visible at once.
+    fn show_unless_awaited(self: Pin<&Self>) -> Poll<()> {
+        let on_end = self.on_end.take();
+        if on_end.is_some() {
+            self.on_end.set(on_end);
+            return Poll::Pending;
+        }
+        self.show();
+        Poll::Ready(())
+    }
+
+    /// Calls `on_end`, if there is one, and lets everybody know.
+    fn conclude(&self) {
+        if let Some(on_end) = self.on_end.take()
+            && let Some(ending) = self.ending.take()
+        {
+            let called = contain(|| on_end(&ending));
+            self.ending.set(Some(ending));
+            if let Err(panic) = called {
+                discard_panic(panic);
+            }
+        }
+        self.show();
+    }
+
+    fn show(&self) {
+        self.set(VISIBLE);
+        if !self.has(HELD)
+            && let Some(Err(error)) = self.ending.take()
+        {
+            report(&error);
+        }
+        discard(self.membership.take());
+    }
+
+    fn clear_source(self: Pin<&Self>) {
+        let cleared = contain(|| self.project_ref().source.clear());
+        if let Err(panic) = cleared {
+            discard_panic(panic);
+        }
+    }
+}
+
+/// What came of a step.
+enum Step {
+    /// The handler spoke.
+    Said(Outcome),
+    /// The source has no more, and the handler has finished with all there was.
+    Finished,
+}
+
+/// What a run does next.
+enum Verdict {
+    Go,
+    Wait,
+    End(Ending),
+}
+
+impl<S: Stream + 'static> Work for Core<S> {
+    fn run(self: Pin<&Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.has(ENDED) {
+            self.conclude();
+            return Poll::Ready(());
+        }
+        self.set(RUNNING);
+        let worked = self.work_through(context);
+        self.clear(RUNNING);
+        let Poll::Ready(ending) = worked else { return Poll::Pending };
+        let shown = self.end(ending);
+        if shown.is_pending() {
+            context.waker().wake_by_ref();
+        }
+        shown
+    }
+
+    fn cancel(self: Pin<&Self>) {
+        self.set(STOPPED);
+        if !self.has(ENDED) {
+            discard(self.face.take());
+            discard(self.successor.take());
+            self.ending.set(Some(Ok(End::Stopped)));
+            self.set(ENDED);
+        }
+        self.clear_source();
+        self.conclude();
+    }
+
+    fn is_timed(&self) -> bool {
+        true
+    }
+}
+
+impl<S: Stream + 'static> Operate for Core<S> {
+    fn set_paused(&self, by: Pauser, paused: bool) -> bool {
+        let flag = match by {
+            Pauser::Registration => PAUSED,
+            Pauser::Scope => SCOPE_PAUSED,
+        };
+        if paused {
+            self.set(flag);
+        } else {
+            self.clear(flag);
+        }
+        !paused
+    }
+
+    fn stop(self: Pin<&Self>) -> bool {
+        if self.has(ENDED | STOPPED) {
+            return false;
+        }
+        self.set(STOPPED);
+        if !self.has(RUNNING) {
+            discard(self.face.take());
+        }
+        discard(self.successor.take());
+        true
+    }
+
+    fn finish(self: Pin<&Self>) -> bool {
+        if self.has(ENDED | STOPPED | LAST) {
+            return false;
+        }
+        self.set(LAST);
+        true
+    }
+
+    fn let_go(self: Pin<&Self>, detached: bool) -> Dropped {
+        self.clear(HELD);
+        let unused = !self.has(POLLED | STOPPED | ENDED | PAUSED | SCOPE_PAUSED);
+        let mut unread = None;
+        if self.has(VISIBLE) {
+            unread = self.ending.take().and_then(Result::err);
+        }
+        if !detached || self.has(ENDED) {
+            self.clear_source();
+        }
+        Dropped { unused, unread }
+    }
+
+    fn set_on_end(&self, on_end: OnEnd) {
+        if self.has(VISIBLE) {
+            // Too late to be a run of its own; it is called all the same, as it was promised.
+            if let Some(ending) = self.ending.take() {
+                on_end(&ending);
+                self.ending.set(Some(ending));
+            }
+        } else {
+            discard(self.on_end.replace(Some(on_end)));
+        }
+    }
+
+    fn set_membership(&self, membership: Membership) {
+        if self.has(VISIBLE) {
+            discard(membership);
+        } else {
+            discard(self.membership.replace(Some(membership)));
+        }
+    }
+
+    fn is_ended(&self) -> bool {
+        self.has(VISIBLE)
+    }
+
+    fn take_ending(&self) -> Option<Ending> {
+        if !self.has(VISIBLE) || self.has(READ) {
+            return None;
+        }
+        self.set(READ);
+        self.ending.take()
+    }
+
+    fn is_read(&self) -> bool {
+        self.has(READ)
+    }
+}
+
+/// The error of a handler that nobody holds.
+fn report(error: &HandlerError) {
+    let Some(worker) = context::try_current() else { return };
+    match worker.running_job() {
+        Some(job) => worker.handler_failed(&job, error),
+        None => context::report(format_args!("a handler ended with an error: {error}")),
+    }
+}
+
+/// A panic in a destructor or in `on_end`.
+fn discard_panic(panic: Payload) {
+    let lost = crate::job::registry::Lost::anonymous(panic);
+    match context::try_current() {
+        Some(worker) => worker.lost_panic(lost),
+        None => context::report(format_args!("{lost}")),
+    }
+}

@@ -1,0 +1,396 @@
+//! One worker: one thread, one queue, one reactor.
+//!
+//! Its loop runs what is ready, up to a budget, reads its mail, and then takes a turn of the reactor: with
+//! nothing to run the turn sleeps, else it only looks. The kernel is never entered merely because the
+//! queue emptied once: mail and what it made ready come first.
+//!
+//! Promises: AWAKE (the sleep is announced in the word that every push changes), BOUND (the limits below),
+//! OUTSIDE (jobs run in here with nothing borrowed).
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::Location;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::blocking::Pool;
+use super::{Handle, PanicPolicy, context};
+use crate::error::HandlerError;
+use crate::job::Payload;
+use crate::job::cell::Work;
+use crate::job::owner::{Home, Popped};
+use crate::job::registry::{Facts, JobId, JobKind, Lost, UNREGISTERED};
+use crate::job::waker::JobRef;
+use crate::metrics::{Counters, JobInfo};
+use crate::queue::Priority;
+use crate::reactor::{Reactor, Wait};
+
+/// So many jobs run before the kernel is looked at again. A look costs about 150 ns and the shortest job
+/// 5 ns: with 256 the looks stay below a tenth, and a ready socket waits for 256 jobs at most before it is
+/// seen.
+pub const TURN_JOBS: usize = 256;
+
+/// So many letters of other threads are read between two looks at the kernel.
+const TURN_MAIL: usize = 1_024;
+
+/// One in so many runs of tasks is timed. A reading of the clock costs more than a wake.
+const SAMPLE: u32 = 64;
+
+/// After a turn that ran for longer than this, the next one is timed job by job, so that the slow job gets a
+/// name.
+const SLOW_TURN: Duration = Duration::from_millis(5);
+
+/// Receives what detached handlers end with.
+pub(crate) type OnError = dyn Fn(&JobInfo, &HandlerError);
+
+/// The worker.
+pub(crate) struct Worker {
+    home: Home,
+    reactor: Rc<Reactor>,
+    handle: Handle,
+    pool: Arc<Pool>,
+    on_panic: PanicPolicy,
+    on_error: Option<Box<OnError>>,
+    counters: Arc<Counters>,
+    /// Set by a panic under [`PanicPolicy::Shutdown`]: comes out of `block_on`.
+    resume: RefCell<Option<Payload>>,
+    occupied: Cell<bool>,
+    /// The place in the registry of the timed job that runs now.
+    running: Cell<u32>,
+    clock: Clock,
+}
+
+/// Readings of the clock, as few as will do.
+struct Clock {
+    /// When each of the last 256 turns began.
+    turns: RefCell<[Instant; 256]>,
+    turn: Cell<u8>,
+    /// The reading that ended the last timed run, if no untimed one came after it.
+    neighbour: Cell<Option<Instant>>,
+    until_sample: Cell<u32>,
+    every_job: Cell<bool>,
+}
+
+impl Clock {
+    fn new(now: Instant) -> Self {
+        Clock {
+            turns: RefCell::new([now; 256]),
+            turn: Cell::new(0),
+            neighbour: Cell::new(None),
+            until_sample: Cell::new(SAMPLE),
+            every_job: Cell::new(false),
+        }
+    }
+
+    fn turn_began(&self) -> Instant {
+        self.turns.borrow()[usize::from(self.turn.get())]
+    }
+}
+
+/// The main future's place in the queue: the future itself stands on the stack of `block_on`.
+struct Root {
+    awake: Rc<Cell<bool>>,
+}
+
+impl Work for Root {
+    fn run(self: Pin<&Self>, _: &mut Context<'_>) -> Poll<()> {
+        self.awake.set(true);
+        Poll::Pending
+    }
+
+    fn cancel(self: Pin<&Self>) {}
+}
+
+impl Worker {
+    pub(crate) fn new(
+        home: Home,
+        reactor: Rc<Reactor>,
+        settings: super::Settings,
+        handle: Handle,
+    ) -> Rc<Self> {
+        let super::Settings { on_panic, on_error, counters, pool } = settings;
+        let clock = Clock::new(Instant::now());
+        let (resume, occupied) = (RefCell::new(None), Cell::new(false));
+        Rc::new(Worker {
+            home,
+            reactor,
+            handle,
+            pool,
+            on_panic,
+            on_error,
+            counters,
+            resume,
+            occupied,
+            running: Cell::new(UNREGISTERED),
+            clock,
+        })
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    pub(crate) fn reactor(&self) -> &Rc<Reactor> {
+        &self.reactor
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Makes a job; at the end of the runtime it is born cancelled.
+    #[inline]
+    pub(crate) fn spawn<W: Work>(
+        &self,
+        work: W,
+        kind: JobKind,
+        location: &'static Location<'static>,
+    ) -> JobRef {
+        self.home.spawn(work, Priority::Normal, Facts { kind, location })
+    }
+
+    /// Runs jobs until the future is done.
+    pub(crate) fn block_on<F: Future>(
+        self: &Rc<Self>,
+        future: F,
+        location: &'static Location<'static>,
+    ) -> F::Output {
+        struct Vacate<'a>(&'a Worker, JobRef);
+        impl Drop for Vacate<'_> {
+            fn drop(&mut self) {
+                self.0.occupied.set(false);
+                // The next run of the queue strikes it out.
+                self.1.abort();
+            }
+        }
+        let _inside = context::enter(self);
+        self.occupied.set(true);
+        let facts = Facts { kind: JobKind::Main, location };
+        let awake = Rc::new(Cell::new(false));
+        let root = self.home.make(Root { awake: Rc::clone(&awake) }, Priority::Normal, facts);
+        let root = Vacate(self, root);
+        let waker = root.1.waker();
+        let mut future = pin!(future);
+        let mut context = Context::from_waker(&waker);
+        root.1.wake();
+        loop {
+            let mut left = TURN_JOBS;
+            while left > 0 {
+                let Some(job) = self.home.pop() else {
+                    // The chain of ready jobs has ended: mail may start a new one.
+                    self.home.drain(TURN_MAIL);
+                    if self.home.ready_len() == 0 {
+                        break;
+                    }
+                    continue;
+                };
+                left -= 1;
+                self.run(job);
+                if awake.replace(false)
+                    && let Poll::Ready(output) = future.as_mut().poll(&mut context)
+                {
+                    self.attend_to_panics();
+                    self.resume_panic();
+                    return output;
+                }
+            }
+            self.attend_to_panics();
+            self.resume_panic();
+            self.turn();
+        }
+    }
+
+    /// Whether a `block_on` is under way.
+    pub(crate) fn is_occupied(&self) -> bool {
+        self.occupied.get()
+    }
+
+    /// A turn of the reactor: a look at the kernel if there is something to run, else a sleep.
+    fn turn(&self) {
+        let unread = self.home.drain(TURN_MAIL);
+        let busy = unread || self.home.ready_len() > 0;
+        let before = self.clock.turn_began();
+        let asleep = !busy && self.home.sleep();
+        if asleep {
+            self.clock.every_job.set(Instant::now() - before > SLOW_TURN);
+        }
+        // What becomes ready in this turn is stamped with it.
+        let turn = self.clock.turn.get().wrapping_add(1);
+        self.clock.turn.set(turn);
+        self.home.set_stamp(turn);
+        let turned = self.reactor.turn(if asleep { Wait::Sleep } else { Wait::Poll });
+        if asleep {
+            self.home.awake();
+        }
+        if let Err(error) = turned {
+            // The wait call fails only if its arguments or its descriptor are wrong: nothing can be waited
+            // for any more, and every job would hang.
+            panic!("the reactor cannot wait for events: {error}");
+        }
+        let now = self.reactor.turn_time();
+        if !asleep {
+            self.clock.every_job.set(now - before > SLOW_TURN);
+        }
+        self.clock.turns.borrow_mut()[usize::from(turn)] = now;
+        self.clock.neighbour.set(Some(now));
+        self.counters.turn(asleep, self.home.registered(), self.home.ready_len());
+    }
+
+    /// Runs one job, with a clock beside it if it is one that is timed.
+    #[inline]
+    fn run(&self, job: Popped) {
+        let sample = self.clock.until_sample.get() - 1;
+        self.clock.until_sample.set(sample);
+        if job.is_timed() || sample == 0 || self.clock.every_job.get() {
+            self.run_timed(job, sample == 0);
+        } else {
+            self.clock.neighbour.set(None);
+            self.home.run(job);
+        }
+    }
+
+    fn run_timed(&self, job: Popped, sampled: bool) {
+        if sampled {
+            self.clock.until_sample.set(SAMPLE);
+        }
+        let weight =
+            if job.is_timed() || self.clock.every_job.get() { 1 } else { u64::from(SAMPLE) };
+        let (slot, ready) = (job.slot(), usize::from(job.stamp()));
+        let start = self.clock.neighbour.take().unwrap_or_else(Instant::now);
+        let outer = self.running.replace(slot);
+        self.home.run(job);
+        self.running.set(outer);
+        let end = Instant::now();
+        self.clock.neighbour.set(Some(end));
+        let running = nanos(end - start);
+        let queued = nanos(start.saturating_duration_since(self.clock.turns.borrow()[ready]));
+        // Gone, if this run was its last and nobody holds it.
+        self.home.with_record(slot, |record| {
+            record.running += running * weight;
+            record.queued += queued * weight;
+            record.longest = record.longest.max(running);
+        });
+    }
+
+    /// Does with panics that nobody read what the policy says.
+    fn attend_to_panics(&self) {
+        if !self.home.has_lost() {
+            return;
+        }
+        for lost in self.home.take_lost() {
+            self.attend_to(lost);
+        }
+    }
+
+    fn attend_to(&self, lost: Lost) {
+        self.counters.panic();
+        context::report(format_args!("{lost}"));
+        match self.on_panic {
+            PanicPolicy::Report => {}
+            PanicPolicy::Abort => std::process::abort(),
+            PanicPolicy::Shutdown => {
+                self.shutdown();
+                // The first one comes out of `block_on`; the others have been reported.
+                let mut resume = self.resume.borrow_mut();
+                if resume.is_none() {
+                    *resume = Some(lost.panic);
+                }
+            }
+        }
+    }
+
+    fn resume_panic(&self) {
+        let panic = self.resume.borrow_mut().take();
+        if let Some(panic) = panic {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    /// Cancels every job but the main future; new ones are born cancelled.
+    pub(crate) fn shutdown(&self) {
+        self.home.begin_closing();
+        self.home.abort_all(Some(JobKind::Main));
+        self.reactor.request_shutdown();
+    }
+
+    /// The identity of a job that was made here.
+    #[inline]
+    pub(crate) fn id_of(&self, job: &JobRef) -> JobId {
+        // A job of a worker that has ended has no record; nobody can mistake it for another.
+        self.home.with_record(job.slot(), |record| record.id).unwrap_or(JobId(0))
+    }
+
+    /// What is known of the job that runs now, if it is a timed one.
+    pub(crate) fn running_job(&self) -> Option<JobInfo> {
+        self.home.info(self.running.get(), JobInfo::new)
+    }
+
+    /// All jobs that have not ended.
+    pub(crate) fn jobs(&self) -> Vec<JobInfo> {
+        let mut jobs = Vec::new();
+        self.home.for_each(|record, runs, priority| {
+            jobs.push(JobInfo::new(record, runs, priority));
+        });
+        jobs
+    }
+
+    /// A detached handler ended with an error, and nobody else will hear of it.
+    pub(crate) fn handler_failed(&self, job: &JobInfo, error: &HandlerError) {
+        if error.is_connection_loss() && self.on_error.is_none() {
+            self.counters.connection_loss();
+            return;
+        }
+        self.counters.handler_error();
+        match &self.on_error {
+            Some(on_error) => {
+                if let Err(panic) = crate::job::contain(|| on_error(job, error)) {
+                    self.attend_to(Lost::anonymous(panic));
+                }
+            }
+            None => context::report(format_args!("{job} ended with an error: {error}")),
+        }
+    }
+
+    /// A panic in user code that no job stands for.
+    pub(crate) fn lost_panic(&self, lost: Lost) {
+        self.attend_to(lost);
+    }
+
+    /// Ends all jobs, flushes what is queued for at most `flush`, and closes the reactor.
+    pub(crate) fn end(self: &Rc<Self>, flush: Duration) {
+        let _inside = context::enter(self);
+        let left = self.home.finish();
+        if left > 0 {
+            context::report(format_args!(
+                "{left} jobs were left behind at the end of the runtime: their destructors kept \
+                 spawning new ones"
+            ));
+        }
+        self.attend_to_panics();
+        self.reactor.close(flush);
+        self.pool.close();
+        self.attend_to_panics();
+    }
+}
+
+/// In nanoseconds; 584 years are enough.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("home", &self.home).finish_non_exhaustive()
+    }
+}
