@@ -172,7 +172,10 @@ impl Builder {
         };
         match self.workers {
             0 => {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "a runtime needs a worker"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "a runtime needs a worker",
+                ));
             }
             1 => {}
             _ => return unsupported("several workers are not in this version"),
