@@ -111,7 +111,7 @@ fn workers(value: Expr) -> Result<LitInt> {
         Ok(1) => Ok(number),
         Ok(_) => Err(Error::new(
             number.span(),
-            "several workers come in a later version of aem-rt: write `workers = 1`, or leave it out",
+            "several workers come in a later version of aem-rt: write `workers = 1` or nothing",
         )),
         Err(_) => Err(Error::new(number.span(), text)),
     }

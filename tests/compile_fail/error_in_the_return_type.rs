@@ -1,0 +1,4 @@
+#[aem::main]
+async fn main() -> Option<u8> {
+    None
+}
