@@ -1,8 +1,10 @@
 //! Sleeps, timeouts and ticks on a real clock.
 
+use std::cell::RefCell;
 use std::future::{Future, pending, ready};
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -13,7 +15,7 @@ use futures::stream::FusedStream;
 use futures::{FutureExt, Stream, StreamExt};
 
 use super::*;
-use crate::runtime::{block_on, context};
+use crate::runtime::{block_on, context, spawn};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -53,17 +55,17 @@ fn sleep_until_the_past_ends() {
 #[test]
 fn sleeps_end_in_the_order_of_their_deadlines() {
     block_on(async {
-        let order = std::cell::RefCell::new(Vec::new());
+        let order = Rc::new(RefCell::new(Vec::new()));
         let start = now();
-        join_all([9, 3, 7, 1, 5].map(|n| {
-            let order = &order;
-            async move {
+        let tasks = [9, 3, 7, 1, 5].map(|n| {
+            let order = Rc::clone(&order);
+            spawn(async move {
                 sleep_until(start + ms(n)).await;
                 order.borrow_mut().push(n);
-            }
-        }))
-        .await;
-        assert_eq!(order.into_inner(), [1, 3, 5, 7, 9]);
+            })
+        });
+        join_all(tasks).await;
+        assert_eq!(*order.borrow(), [1, 3, 5, 7, 9]);
     });
 }
 

@@ -1,0 +1,344 @@
+//! What all handles of one stream share: the socket, the inbox, the outbox, and the ops in flight.
+//!
+//! A [`Connection`] is the sink of its ops. One multishot receive is armed when somebody first
+//! wants data, and stays armed until the inbox is full; one send is in flight at a time, and takes
+//! along all that was queued during a turn. Each cell is borrowed for plain data only; wakers and
+//! payloads go to the reactor or are dropped after the borrow (OUTSIDE).
+//!
+//! When the last handle is dropped, the reactor sends what is left and closes the socket then.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::Shutdown;
+use std::ops::ControlFlow;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+
+use socket2::SockRef;
+
+use super::inbox::Inbox;
+use super::outbox::Outbox;
+use crate::backend::{Descriptor, Op};
+use crate::chunk::Chunk;
+use crate::net::home;
+use crate::net::kept::Kept;
+use crate::net::waiters::{ANYTHING, Asker, WaitId, WaitList, Waiters, poll_or_wait};
+use crate::payload::{Payload, SendQueue};
+use crate::reactor::{self, Answer, Reactor, Sink, Token, Wakes};
+
+/// The shared part of a stream.
+#[derive(Debug)]
+pub(super) struct Connection {
+    reactor: Rc<Reactor>,
+    socket: Rc<Descriptor>,
+    this: Weak<Connection>,
+    receive: Cell<Receive>,
+    send: Cell<Send>,
+    pub(super) inbox: RefCell<Inbox>,
+    pub(super) outbox: RefCell<Outbox>,
+    /// Those who wait for bytes.
+    pub(super) readers: RefCell<Waiters>,
+    /// Those who wait for bytes of ours to leave.
+    pub(super) writers: RefCell<Waiters>,
+}
+
+/// The op that receives.
+#[derive(Clone, Copy, Debug)]
+enum Receive {
+    Idle,
+    Armed(Token),
+    /// Cancelled, and not over.
+    Ending(Token),
+}
+
+/// The op that sends.
+#[derive(Clone, Copy, Debug)]
+enum Send {
+    Idle,
+    /// It will be submitted when the next turn starts.
+    Due,
+    InFlight(Token),
+}
+
+impl Connection {
+    /// The shared part of a stream on a connected socket.
+    pub(super) fn new(reactor: Rc<Reactor>, socket: Rc<Descriptor>) -> Rc<Connection> {
+        Rc::new_cyclic(|this| Connection {
+            reactor,
+            socket,
+            this: this.clone(),
+            receive: Cell::new(Receive::Idle),
+            send: Cell::new(Send::Idle),
+            inbox: RefCell::default(),
+            outbox: RefCell::default(),
+            readers: RefCell::default(),
+            writers: RefCell::default(),
+        })
+    }
+
+    pub(super) fn socket(&self) -> &Descriptor {
+        &self.socket
+    }
+
+    fn sink(&self) -> Weak<dyn Sink> {
+        self.this.clone()
+    }
+}
+
+// Receiving.
+impl Connection {
+    /// The next chunk, an empty one at the end of the file.
+    pub(super) fn poll_chunk(
+        &self,
+        cx: &Context<'_>,
+        wait: &mut WaitId,
+    ) -> Poll<io::Result<Chunk>> {
+        self.poll_inbox(cx, Asker::Future(wait), Inbox::take)
+    }
+
+    /// The next bytes, as many as there are and fit.
+    pub(super) fn poll_read(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_inbox(cx, Asker::PollFunction, |inbox| inbox.read(buffer))
+    }
+
+    fn poll_inbox<T>(
+        &self,
+        cx: &Context<'_>,
+        asker: Asker<'_>,
+        mut take: impl FnMut(&mut Inbox) -> Option<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        home::check(&self.reactor)?;
+        poll_or_wait(&self.readers, asker, cx, || {
+            let taken = take(&mut self.inbox.borrow_mut());
+            match taken {
+                Some(taken) => ControlFlow::Break(taken),
+                None => match self.arm() {
+                    Ok(()) => ControlFlow::Continue(ANYTHING),
+                    Err(error) => ControlFlow::Break(Err(error)),
+                },
+            }
+        })
+    }
+
+    /// Starts receiving, unless that is going on. If a cancelled op is not over yet, its end will
+    /// wake whoever waits, to come here again.
+    fn arm(&self) -> io::Result<()> {
+        if let Receive::Idle = self.receive.get() {
+            let op = Op::Receive { socket: Rc::clone(&self.socket) };
+            self.receive.set(Receive::Armed(self.reactor.submit(op, self.sink())?));
+        }
+        Ok(())
+    }
+
+    /// Stops receiving; what was received until the op is over still arrives.
+    fn disarm(&self) {
+        if let Receive::Armed(token) = self.receive.get() {
+            self.receive.set(Receive::Ending(token));
+            self.reactor.cancel(token);
+        }
+    }
+
+    /// Gives back what was taken and not read, to whoever reads next.
+    pub(super) fn put_back(&self, chunk: Chunk) {
+        self.inbox.borrow_mut().put_back(chunk);
+        self.readers.wake_all_now(&self.reactor);
+    }
+
+    /// An answer to the receive.
+    fn received(&self, answer: Answer, more: bool, wakes: &mut Wakes) {
+        if !more {
+            self.receive.set(Receive::Idle);
+        }
+        let wanted = !self.readers.borrow().is_empty();
+        let mut inbox = self.inbox.borrow_mut();
+        match answer {
+            Answer::Received(chunk) => inbox.push(chunk, wanted),
+            Answer::EndOfFile => inbox.end_of_file(),
+            Answer::Failed(error) => inbox.fail(Kept::new(&error)),
+            _ => {}
+        }
+        if inbox.is_full() {
+            self.disarm();
+        }
+        drop(inbox);
+        self.readers.borrow_mut().wake_all(wakes);
+    }
+}
+
+// Sending.
+impl Connection {
+    /// Queues a payload behind all others, and gives the position behind it.
+    pub(super) fn push(&self, payload: Payload) -> io::Result<u64> {
+        home::check_unless_outside(&self.reactor)?;
+        let pushed = self.outbox.borrow_mut().push(payload);
+        // The payload is dropped here, after the borrow, as it may be anyone's.
+        let position = pushed.map_err(|(_payload, error)| error)?;
+        self.make_due();
+        Ok(position)
+    }
+
+    /// Has the queue sent by the next turn, unless a send is on its way.
+    fn make_due(&self) {
+        if let Send::Idle = self.send.get()
+            && self.outbox.borrow().has_more()
+        {
+            self.send.set(Send::Due);
+            self.reactor.mark_dirty(self.sink());
+        }
+    }
+
+    /// Waits until the bytes before `position` are with the kernel.
+    pub(super) fn poll_handed(
+        &self,
+        cx: &Context<'_>,
+        wait: &mut WaitId,
+        position: u64,
+    ) -> Poll<io::Result<()>> {
+        home::check(&self.reactor)?;
+        self.poll_outbox(cx, Asker::Future(wait), |outbox| outbox.check_handed(position))
+    }
+
+    /// Waits until all bytes before `position` are with the kernel and nothing failed.
+    pub(super) fn poll_flushed(
+        &self,
+        cx: &Context<'_>,
+        asker: Asker<'_>,
+        position: u64,
+    ) -> Poll<io::Result<()>> {
+        home::check(&self.reactor)?;
+        self.poll_outbox(cx, asker, |outbox| outbox.check_flushed(position))
+    }
+
+    /// Waits until no more is queued than the high-water mark.
+    pub(super) fn poll_room(&self, cx: &Context<'_>, asker: Asker<'_>) -> Poll<io::Result<()>> {
+        home::check(&self.reactor)?;
+        self.poll_outbox(cx, asker, |outbox| outbox.check_room()).map(Ok)
+    }
+
+    fn poll_outbox<T>(
+        &self,
+        cx: &Context<'_>,
+        asker: Asker<'_>,
+        check: impl Fn(&Outbox) -> ControlFlow<T, u64>,
+    ) -> Poll<T> {
+        poll_or_wait(&self.writers, asker, cx, || check(&self.outbox.borrow()))
+    }
+
+    /// Moves the high-water mark, and has those who are held back look again.
+    pub(super) fn set_high_water(&self, mark: Option<usize>) {
+        self.outbox.borrow_mut().set_high_water(mark);
+        self.writers.wake_all_now(&self.reactor);
+    }
+
+    /// Ends one or both directions; the end of ours follows what is queued.
+    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        if let Some(error) = self.outbox.borrow().error() {
+            return Err(error);
+        }
+        if how != Shutdown::Write {
+            SockRef::from(self.socket()).shutdown(Shutdown::Read)?;
+        }
+        if how != Shutdown::Read {
+            self.outbox.borrow_mut().ask_fin();
+            self.send_fin()?;
+        }
+        Ok(())
+    }
+
+    /// Sends the end, if it is asked for and its turn has come.
+    fn send_fin(&self) -> io::Result<()> {
+        if !self.outbox.borrow_mut().take_fin() {
+            return Ok(());
+        }
+        SockRef::from(self.socket()).shutdown(Shutdown::Write)
+    }
+
+    /// Ends the socket for all handles. The number stays open until the last of them is dropped,
+    /// as one may have lent it out by `as_fd`.
+    pub(super) fn close(&self) {
+        self.disarm();
+        if let Send::InFlight(token) = self.send.get() {
+            self.reactor.cancel(token);
+        }
+        // An error here says that the peer ended it first.
+        let _ = SockRef::from(self.socket()).shutdown(Shutdown::Both);
+        let queue = self.outbox.borrow_mut().fail(Kept::Closed);
+        drop(queue);
+        self.inbox.borrow_mut().close(Kept::Closed);
+        self.readers.wake_all_now(&self.reactor);
+        self.writers.wake_all_now(&self.reactor);
+    }
+
+    /// The answer to the send.
+    fn sent(&self, queue: SendQueue, result: io::Result<usize>, wakes: &mut Wakes) {
+        self.send.set(Send::Idle);
+        let mut outbox = self.outbox.borrow_mut();
+        let mut dropped = SendQueue::default();
+        match result {
+            Ok(n) if outbox.error().is_none() => outbox.sent(queue, n),
+            Ok(_) => dropped = queue,
+            Err(error) => {
+                dropped = queue;
+                dropped.append(outbox.fail(Kept::new(&error)));
+            }
+        }
+        let reached = outbox.reached();
+        drop(outbox);
+        drop(dropped);
+        self.writers.borrow_mut().wake_reached(reached, wakes);
+        // An error here says that the connection is gone, which the next read tells as well.
+        let _ = self.send_fin();
+        self.make_due();
+    }
+}
+
+impl Sink for Connection {
+    fn complete(&self, token: Token, answer: Answer, more: bool, wakes: &mut Wakes) {
+        match (self.receive.get(), self.send.get()) {
+            (Receive::Armed(own) | Receive::Ending(own), _) if own == token => {
+                self.received(answer, more, wakes);
+            }
+            (_, Send::InFlight(own)) if own == token => match answer {
+                Answer::Sent { queue, result } => self.sent(queue, result, wakes),
+                Answer::Cancelled(queue) => {
+                    let cancelled = Err(reactor::ended());
+                    self.sent(queue.unwrap_or_default(), cancelled, wakes);
+                }
+                answer => debug_assert!(false, "not an answer to a send: {answer:?}"),
+            },
+            _ => debug_assert!(false, "an answer to no op of this stream: {answer:?}"),
+        }
+    }
+
+    /// Submits all that is queued as one op.
+    fn flush(&self) {
+        let Send::Due = self.send.get() else { return };
+        self.send.set(Send::Idle);
+        let queue = self.outbox.borrow_mut().take_queue();
+        if queue.is_empty() {
+            return;
+        }
+        let op = Op::Send { socket: Rc::clone(&self.socket), queue };
+        match self.reactor.submit(op, self.sink()) {
+            Ok(token) => self.send.set(Send::InFlight(token)),
+            Err(error) => drop(self.outbox.borrow_mut().fail(Kept::new(&error))),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.disarm();
+        let outbox = self.outbox.get_mut();
+        let token = match self.send.get() {
+            Send::InFlight(token) => Some(token),
+            Send::Idle | Send::Due => None,
+        };
+        if outbox.error().is_none() {
+            let rest = outbox.take_queue();
+            self.reactor.finish_sending(Rc::clone(&self.socket), token, rest);
+        } else if let Some(token) = token {
+            self.reactor.cancel(token);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What a stream has received and nobody has read yet.
+//!
+//! Chunks wait here in order, the first inline, so that a stream with one unread chunk allocates
+//! nothing and an idle one holds nothing at all. The bytes are bounded: at the limit the stream
+//! stops receiving, and the kernel's buffer and TCP's window hold the peer back. Plain data; the
+//! stream asks the kernel.
+//!
+//! It promises: every byte is given once, in order, to whoever takes it (KEPT); after the bytes
+//! comes their end, or the error, again and again.
+
+use std::collections::VecDeque;
+use std::io;
+
+use crate::chunk::Chunk;
+use crate::net::kept::Kept;
+
+/// What a stream holds unread, unless `set_inbox_limit` says otherwise: as much as the kernel's
+/// own buffer for a fresh connection, so that a burst of one window fits.
+pub(super) const DEFAULT_LIMIT: usize = 64 * 1024;
+
+/// A chunk counts for its bytes and this, for its place in the list and what the allocator adds.
+/// A peer that sends single bytes could otherwise have us hold fifty times the limit.
+const COST_OF_CHUNK: usize = 64;
+
+/// The unread chunks, and how the receiving side of the stream ended.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    /// Empty only if `rest` is.
+    first: Chunk,
+    rest: VecDeque<Chunk>,
+    /// So many bytes of `first` have been read.
+    offset: usize,
+    /// What all chunks count for.
+    cost: usize,
+    limit: usize,
+    end: Option<End>,
+    /// By us.
+    closed: bool,
+}
+
+#[derive(Debug)]
+enum End {
+    OfFile,
+    Failed(Kept),
+}
+
+impl Default for Inbox {
+    fn default() -> Inbox {
+        Inbox {
+            first: Chunk::default(),
+            rest: VecDeque::new(),
+            offset: 0,
+            cost: 0,
+            limit: DEFAULT_LIMIT,
+            end: None,
+            closed: false,
+        }
+    }
+}
+
+impl Inbox {
+    /// Puts what was received at the end; `wanted` says that somebody waits for it.
+    pub(super) fn push(&mut self, mut chunk: Chunk, wanted: bool) {
+        if chunk.is_empty() || self.end.is_some() {
+            return;
+        }
+        if !wanted {
+            // It may lie here for long, and must not keep a whole buffer from others.
+            chunk.leave_pool();
+        }
+        self.cost += chunk.len() + COST_OF_CHUNK;
+        if self.first.is_empty() {
+            self.first = chunk;
+        } else {
+            self.rest.push_back(chunk);
+        }
+    }
+
+    /// Puts back what was taken last and not read.
+    pub(super) fn put_back(&mut self, chunk: Chunk) {
+        if chunk.is_empty() || self.closed {
+            return;
+        }
+        self.cost += chunk.len() + COST_OF_CHUNK;
+        self.cut_first();
+        let first = std::mem::replace(&mut self.first, chunk);
+        if !first.is_empty() {
+            self.rest.push_front(first);
+        }
+    }
+
+    /// The next chunk; an empty one at the end of the file. `None` if there is nothing yet.
+    pub(super) fn take(&mut self) -> Option<io::Result<Chunk>> {
+        if self.first.is_empty() {
+            return match self.end.as_ref()? {
+                End::OfFile => Some(Ok(Chunk::default())),
+                End::Failed(error) => Some(Err(error.error())),
+            };
+        }
+        self.cut_first();
+        let next = self.rest.pop_front().unwrap_or_default();
+        if self.rest.is_empty() {
+            self.rest = VecDeque::new();
+        }
+        let chunk = std::mem::replace(&mut self.first, next);
+        self.cost -= chunk.len() + COST_OF_CHUNK;
+        Some(Ok(chunk))
+    }
+
+    /// Copies the next bytes into `buffer` and says how many; none at the end of the file.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        let mut copied = 0;
+        while copied < buffer.len() && !self.first.is_empty() {
+            let unread = &self.first[self.offset..];
+            let n = unread.len().min(buffer.len() - copied);
+            buffer[copied..copied + n].copy_from_slice(&unread[..n]);
+            copied += n;
+            self.offset += n;
+            self.cost -= n;
+            if self.offset == self.first.len() {
+                self.offset = 0;
+                self.cost -= COST_OF_CHUNK;
+                self.first = self.rest.pop_front().unwrap_or_default();
+                if self.rest.is_empty() {
+                    self.rest = VecDeque::new();
+                }
+            }
+        }
+        if copied > 0 || buffer.is_empty() {
+            return Some(Ok(copied));
+        }
+        self.take().map(|end| end.map(|_| 0))
+    }
+
+    /// Drops the bytes of the first chunk that were read. They count for nothing already.
+    fn cut_first(&mut self) {
+        if self.offset > 0 {
+            drop(self.first.split_to(std::mem::take(&mut self.offset)));
+        }
+    }
+
+    /// Nothing is received any more.
+    pub(super) fn end_of_file(&mut self) {
+        self.end.get_or_insert(End::OfFile);
+    }
+
+    /// Receiving failed; the first error is the one that is told.
+    pub(super) fn fail(&mut self, error: Kept) {
+        self.end.get_or_insert(End::Failed(error));
+    }
+
+    /// The stream was closed here: what is unread is gone, and the only answer is the error.
+    pub(super) fn close(&mut self, error: Kept) {
+        self.first = Chunk::default();
+        self.rest = VecDeque::new();
+        (self.offset, self.cost) = (0, 0);
+        self.end = Some(End::Failed(error));
+        self.closed = true;
+    }
+
+    /// Whether it holds as much as it may.
+    pub(super) fn is_full(&self) -> bool {
+        self.cost >= self.limit
+    }
+
+    /// Whether nothing is unread.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
+    /// At least one chunk always has room.
+    pub(super) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.max(1);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! What a stream has to send and the kernel has not taken yet.
+//!
+//! Payloads wait in a queue, and go out as one op at the start of the next turn. Where everybody
+//! stands is counted in positions of the stream of bytes: `accepted` is behind the last byte that
+//! was queued, `handed` behind the last one that the kernel took. A `send` has been handed over
+//! when `handed` reaches the position behind its bytes, so any number of them can wait without a
+//! list of their own. Plain data; the stream asks the kernel.
+//!
+//! It promises: bytes leave in the order in which they were queued, each once; the first error is
+//! kept, and ends it; what is queued stays queued when those who wait for it go away (KEPT).
+
+use std::io;
+use std::ops::ControlFlow;
+
+use crate::net::kept::Kept;
+use crate::payload::{Payload, SendQueue};
+
+/// How much may be queued before a handler's source is held back and `poll_write` waits: enough
+/// for a megabit's worth of round trip, and 100,000 slow readers still fit into memory.
+pub(super) const DEFAULT_HIGH_WATER: usize = 256 * 1024;
+
+/// The queue of a stream, and how the sending side of it ended.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    queue: SendQueue,
+    accepted: u64,
+    handed: u64,
+    /// `usize::MAX` for none.
+    high_water: usize,
+    fin: Fin,
+    failed: Option<Kept>,
+}
+
+/// How far the end of our sending is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fin {
+    NotAsked,
+    /// It follows what is queued.
+    Asked,
+    Sent,
+}
+
+impl Default for Outbox {
+    fn default() -> Outbox {
+        Outbox {
+            queue: SendQueue::default(),
+            accepted: 0,
+            handed: 0,
+            high_water: DEFAULT_HIGH_WATER,
+            fin: Fin::NotAsked,
+            failed: None,
+        }
+    }
+}
+
+impl Outbox {
+    /// Queues a payload, and gives the position behind it. The payload comes back with an error.
+    pub(super) fn push(&mut self, payload: Payload) -> Result<u64, (Payload, io::Error)> {
+        if let Some(error) = &self.failed {
+            return Err((payload, error.error()));
+        }
+        if self.fin != Fin::NotAsked {
+            return Err((payload, Kept::ShutDown.error()));
+        }
+        self.accepted += payload.len() as u64;
+        self.queue.push(payload);
+        Ok(self.accepted)
+    }
+
+    /// The position behind everything that was queued so far.
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    /// How many bytes the kernel has not taken yet.
+    pub(super) fn queued(&self) -> usize {
+        if self.failed.is_some() {
+            return 0;
+        }
+        usize::try_from(self.accepted - self.handed).unwrap_or(usize::MAX)
+    }
+
+    /// Whether there is something that no op has taken along.
+    pub(super) fn has_more(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// What the next op takes along.
+    pub(super) fn take_queue(&mut self) -> SendQueue {
+        std::mem::take(&mut self.queue)
+    }
+
+    /// An op is over: the kernel took `n` bytes, and `left` is what it did not take.
+    pub(super) fn sent(&mut self, mut left: SendQueue, n: usize) {
+        self.handed += n as u64;
+        if left.is_empty() {
+            // What was queued meanwhile stands alone, and the places that `left` keeps are freed:
+            // an idle stream holds no memory.
+            return;
+        }
+        left.append(std::mem::take(&mut self.queue));
+        self.queue = left;
+    }
+
+    /// Sending is over. What is still queued comes back, to be dropped where nothing is borrowed.
+    #[must_use = "payloads are dropped by the caller, after the borrow"]
+    pub(super) fn fail(&mut self, error: Kept) -> SendQueue {
+        self.failed.get_or_insert(error);
+        self.take_queue()
+    }
+
+    /// Whether sending has failed or was closed.
+    pub(super) fn error(&self) -> Option<io::Error> {
+        self.failed.as_ref().map(Kept::error)
+    }
+
+    /// Whether everything before `position` is with the kernel; else the position to wait for. It
+    /// may have been before an error came.
+    pub(super) fn check_handed(&self, position: u64) -> ControlFlow<io::Result<()>, u64> {
+        match &self.failed {
+            _ if self.handed >= position => ControlFlow::Break(Ok(())),
+            Some(error) => ControlFlow::Break(Err(error.error())),
+            None => ControlFlow::Continue(position),
+        }
+    }
+
+    /// The same for one who asks about the stream and not about his own bytes: an error is told
+    /// first.
+    pub(super) fn check_flushed(&self, position: u64) -> ControlFlow<io::Result<()>, u64> {
+        match &self.failed {
+            Some(error) => ControlFlow::Break(Err(error.error())),
+            None => self.check_handed(position),
+        }
+    }
+
+    /// Whether no more is queued than the high-water mark; else the position to wait for. After an
+    /// error nothing is held back: whoever asks is told by what he does next.
+    pub(super) fn check_room(&self) -> ControlFlow<(), u64> {
+        if self.failed.is_some() || self.queued() <= self.high_water {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(self.accepted - self.high_water as u64)
+    }
+
+    pub(super) fn set_high_water(&mut self, mark: Option<usize>) {
+        self.high_water = mark.unwrap_or(usize::MAX);
+    }
+
+    /// Asks for the end of our sending.
+    pub(super) fn ask_fin(&mut self) {
+        if self.fin == Fin::NotAsked {
+            self.fin = Fin::Asked;
+        }
+    }
+
+    /// Whether the end is asked for and nothing is left before it; it is taken for sent then.
+    pub(super) fn take_fin(&mut self) -> bool {
+        let due = self.fin == Fin::Asked && self.handed == self.accepted && self.failed.is_none();
+        if due {
+            self.fin = Fin::Sent;
+        }
+        due
+    }
+
+    /// The position that all have reached by now: the end of time after an error.
+    pub(super) fn reached(&self) -> u64 {
+        if self.failed.is_some() { u64::MAX } else { self.handed }
+    }
+}
+
+#[cfg(test)]
+mod tests;

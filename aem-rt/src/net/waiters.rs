@@ -1,0 +1,212 @@
+//! Those who wait for the same thing: any number of tasks on one direction of a socket.
+//!
+//! A wait has a number by which its future takes it out again when it is dropped, so an idle
+//! stream does not collect the wakers of those who gave up. Waits of `poll_read` and its like have
+//! no future of ours to do that. They are told apart by their waker, and wait until the next
+//! event; beyond a limit the oldest is woken for nothing, so none is ever lost.
+//!
+//! A wait may name a position in the stream of bytes; it is woken when that is reached. All else
+//! waits for [`ANYTHING`].
+//!
+//! Wakers are cloned, woken and dropped by the callers, where no borrow is held (OUTSIDE);
+//! [`poll_or_wait`] is the one place that does it for all.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::reactor::{Reactor, Wakes};
+
+/// The position of a wait that ends with the next event, whatever it is.
+pub(super) const ANYTHING: u64 = 0;
+
+/// So many wakers of poll functions wait on one direction before the oldest is woken for nothing.
+/// More than a thousand tasks that read one stream by `poll_read` would keep each other busy.
+const MOST_POLLERS: usize = 1024;
+
+/// The number of a wait.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct WaitId(u64);
+
+/// All waits for one thing.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    /// There rarely are two, and one needs no allocation.
+    first: Option<Wait>,
+    others: Vec<Wait>,
+    last_id: u64,
+}
+
+#[derive(Debug)]
+struct Wait {
+    /// Zero for a poll function's.
+    id: u64,
+    position: u64,
+    waker: Waker,
+}
+
+/// Who asks.
+pub(super) enum Asker<'a> {
+    /// A future, which takes its wait out when it is dropped.
+    Future(&'a mut WaitId),
+    /// A poll function.
+    PollFunction,
+}
+
+impl Waiters {
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none() && self.others.is_empty()
+    }
+
+    /// Whether this one waits already, with this very waker; if so, for `position` from now on.
+    fn renew(&mut self, asker: &Asker<'_>, position: u64, waker: &Waker) -> bool {
+        let id = match asker {
+            Asker::Future(id) => id.0,
+            Asker::PollFunction => 0,
+        };
+        let is_future = matches!(asker, Asker::Future(_));
+        if is_future && id == 0 {
+            return false;
+        }
+        let mut waits = self.first.iter_mut().chain(&mut self.others);
+        let Some(wait) = waits.find(|wait| wait.id == id && wait.waker.will_wake(waker)) else {
+            return false;
+        };
+        wait.position = position;
+        true
+    }
+
+    /// Adds a wait, and gives back a waker to be dropped or, if it is a poll function's, woken.
+    fn store(&mut self, asker: Asker<'_>, position: u64, waker: Waker) -> Option<Waker> {
+        let Asker::Future(id) = asker else {
+            let crowd = self.others.len() >= MOST_POLLERS;
+            let oldest = self.others.iter().position(|wait| crowd && wait.id == 0);
+            let oldest = oldest.map(|at| self.others.remove(at).waker);
+            self.push(Wait { id: 0, position, waker });
+            return oldest;
+        };
+        if id.0 != 0 {
+            let mut waits = self.first.iter_mut().chain(&mut self.others);
+            if let Some(wait) = waits.find(|wait| wait.id == id.0) {
+                wait.position = position;
+                return Some(std::mem::replace(&mut wait.waker, waker));
+            }
+        }
+        self.last_id += 1;
+        id.0 = self.last_id;
+        self.push(Wait { id: id.0, position, waker });
+        None
+    }
+
+    fn push(&mut self, wait: Wait) {
+        if self.first.is_none() {
+            self.first = Some(wait);
+        } else {
+            self.others.push(wait);
+        }
+    }
+
+    /// Takes a wait out. Its waker is to be dropped where no borrow is held.
+    #[must_use = "the waker is dropped by the caller, after the borrow"]
+    pub(super) fn remove(&mut self, id: &WaitId) -> Option<Waker> {
+        if id.0 == 0 {
+            return None;
+        }
+        if self.first.as_ref().is_some_and(|wait| wait.id == id.0) {
+            return self.first.take().map(|wait| wait.waker);
+        }
+        let at = self.others.iter().position(|wait| wait.id == id.0)?;
+        let wait = self.others.swap_remove(at);
+        if self.others.is_empty() {
+            self.others = Vec::new();
+        }
+        Some(wait.waker)
+    }
+
+    /// Moves the wakers of all who wait for `position` or less into `wakes`.
+    pub(super) fn wake_reached(&mut self, position: u64, wakes: &mut Wakes) {
+        if let Some(first) = self.first.take_if(|wait| wait.position <= position) {
+            wakes.push(first.waker);
+        }
+        if self.others.is_empty() {
+            return;
+        }
+        let reached = self.others.extract_if(.., |wait| wait.position <= position);
+        wakes.extend(reached.map(|wait| wait.waker));
+        if self.others.is_empty() {
+            // Nobody waits for long in a crowd, and an idle stream holds no memory.
+            self.others = Vec::new();
+        }
+    }
+
+    /// Moves the wakers of all into `wakes`.
+    pub(super) fn wake_all(&mut self, wakes: &mut Wakes) {
+        self.wake_reached(u64::MAX, wakes);
+    }
+}
+
+/// A list of waits in its cell, which nobody holds while anything of anyone's runs.
+pub(super) trait WaitList {
+    fn with<R>(&self, act: impl FnOnce(&mut Waiters) -> R) -> R;
+
+    /// Takes out the wait of a future that is dropped.
+    fn forget(&self, wait: &WaitId) {
+        let waker = self.with(|waiters| waiters.remove(wait));
+        drop(waker);
+    }
+
+    /// Wakes all of them, from outside of a turn.
+    fn wake_all_now(&self, reactor: &Reactor) {
+        let mut wakes = Wakes::new();
+        self.with(|waiters| waiters.wake_all(&mut wakes));
+        reactor.wake_all(&mut wakes);
+    }
+}
+
+impl WaitList for RefCell<Waiters> {
+    fn with<R>(&self, act: impl FnOnce(&mut Waiters) -> R) -> R {
+        act(&mut self.borrow_mut())
+    }
+}
+
+impl WaitList for Mutex<Waiters> {
+    fn with<R>(&self, act: impl FnOnce(&mut Waiters) -> R) -> R {
+        act(&mut self.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Polls: `check` answers, or says which position to wait for.
+///
+/// The waker is cloned between two checks, and an old one dropped after the last, as either may
+/// run anything of anyone's; the second check sees what that did.
+pub(super) fn poll_or_wait<T>(
+    list: &impl WaitList,
+    asker: Asker<'_>,
+    cx: &Context<'_>,
+    mut check: impl FnMut() -> ControlFlow<T, u64>,
+) -> Poll<T> {
+    let position = match check() {
+        ControlFlow::Break(answer) => return Poll::Ready(answer),
+        ControlFlow::Continue(position) => position,
+    };
+    if list.with(|waiters| waiters.renew(&asker, position, cx.waker())) {
+        return Poll::Pending;
+    }
+    let waker = cx.waker().clone();
+    let position = match check() {
+        ControlFlow::Break(answer) => return Poll::Ready(answer),
+        ControlFlow::Continue(position) => position,
+    };
+    let is_poll_function = matches!(asker, Asker::PollFunction);
+    let old = list.with(|waiters| waiters.store(asker, position, waker));
+    match old {
+        Some(oldest) if is_poll_function => oldest.wake(),
+        old => drop(old),
+    }
+    Poll::Pending
+}
+
+#[cfg(test)]
+mod tests;
