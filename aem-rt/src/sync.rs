@@ -6,6 +6,9 @@
 //!
 //! Two things have no twin in loom and so get a function of their own: [`peek`], a load that loom does
 //! not let hide a race, and the address of the thread's current worker.
+//!
+//! For tests there is [`model`]: a piece of concurrent code that loom runs in every order, and that a
+//! build without loom runs some hundred times with real threads.
 
 #[cfg(not(loom))]
 mod real {
@@ -70,13 +73,29 @@ mod real {
     pub(crate) fn set_current(address: usize) -> usize {
         CURRENT.replace(address)
     }
+
+    #[cfg(test)]
+    pub(crate) mod testing {
+        pub(crate) use std::sync::{Condvar, Mutex};
+        pub(crate) use std::thread::spawn;
+
+        /// How often a model runs with real threads. Races show up by luck here; this is for the code of
+        /// the models, and for the tools that watch memory. Miri takes each thread's steps by hand.
+        const ROUNDS: usize = if cfg!(miri) { 2 } else { 200 };
+
+        pub(crate) fn explore(_name: &str, body: impl Fn() + Send + Sync + 'static) {
+            for _ in 0..ROUNDS {
+                body();
+            }
+        }
+    }
 }
 
 #[cfg(loom)]
 mod real {
     pub(crate) use loom::cell::{Cell, UnsafeCell};
     pub(crate) use loom::sync::Arc;
-    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
     pub(crate) const MODELLED: bool = true;
 
@@ -101,6 +120,70 @@ mod real {
     pub(crate) fn set_current(address: usize) -> usize {
         CURRENT.with(|current| current.replace(address))
     }
+
+    #[cfg(test)]
+    pub(crate) mod testing {
+        pub(crate) use loom::sync::{Condvar, Mutex};
+        pub(crate) use loom::thread::spawn;
+        use std::io::Write;
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        /// How many times a thread may be interrupted in one execution: nearly all bugs of such code need
+        /// two at most (Musuvathi and Qadeer, 2007). LOOM_MAX_PREEMPTIONS sets another bound.
+        const PREEMPTIONS: usize = 2;
+
+        /// The longest execution: the models that end a worker are longer than loom's default allows.
+        const BRANCHES: usize = 20_000;
+
+        pub(crate) fn explore(name: &str, body: impl Fn() + Send + Sync + 'static) {
+            let executions = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&executions);
+            let mut builder = loom::model::Builder::new();
+            builder.preemption_bound.get_or_insert(PREEMPTIONS);
+            builder.max_branches = BRANCHES;
+            builder.check(move || {
+                counted.fetch_add(1, Ordering::Relaxed);
+                body();
+            });
+            let executions = executions.load(Ordering::Relaxed);
+            // Past the capture of the test runner: the numbers are to be read.
+            let line = format!("loom {name}: {executions} executions\n");
+            let _ = std::io::stderr().lock().write_all(line.as_bytes());
+            assert!(executions > 1, "{name} has one execution only: nothing in it is concurrent");
+        }
+    }
 }
 
 pub(crate) use real::*;
+
+/// A model: concurrent code that must do the same in every order.
+///
+/// With loom it runs once for each order in which its threads may interleave; else some hundred times. It
+/// is named after the test that calls it. A panic fails it even where a job swallows it, as that may have
+/// been loom's own: code that is to panic does it by `resume_unwind`, which is not counted.
+#[cfg(test)]
+pub(crate) fn model<F: Fn() + Send + Sync + 'static>(body: F) {
+    use std::cell::Cell as StdCell;
+    use std::panic::{set_hook, take_hook};
+    use std::sync::Once;
+
+    thread_local! {
+        static PANICS: StdCell<usize> = const { StdCell::new(0) };
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = take_hook();
+        set_hook(Box::new(move |panic| {
+            PANICS.set(PANICS.get() + 1);
+            before(panic);
+        }));
+    });
+    PANICS.set(0);
+    let name = std::any::type_name::<F>().trim_end_matches("::{{closure}}");
+    let name = name.split_once("::").map_or(name, |(_, path)| path);
+    testing::explore(name, move || {
+        body();
+        assert_eq!(PANICS.get(), 0, "a panic was swallowed");
+    });
+}

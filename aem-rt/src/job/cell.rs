@@ -83,7 +83,7 @@ pub(crate) struct Header {
     owner: AtomicUsize,
     pub(super) remote: Remote,
     /// The link of the inject queue. Written by whoever set QUEUED, and by the owner while it is set.
-    pub(super) mail: AtomicUsize,
+    pub(super) mail: Cell<usize>,
     pub(super) local: Local,
     /// The owner's count of references. May be below zero while other threads hold some.
     references: Cell<i32>,
@@ -168,7 +168,7 @@ pub(super) fn allocate<W: Work>(
         table: Whole::<W>::TABLE,
         owner: AtomicUsize::new(owner.as_ptr() as usize),
         remote,
-        mail: AtomicUsize::new(0),
+        mail: Cell::new(0),
         local,
         references: Cell::new(references),
         ready: Cell::new(None),
@@ -404,6 +404,9 @@ pub(super) unsafe fn free(job: NonNull<Header>) {
     let header = unsafe { job.as_ref() };
     let block = header.is_merged().then(|| header.owner());
     let table = header.table;
+    // loom does not see memory go: touching what is plain tells it that all who used it are done.
+    header.mail.set(0);
+    header.join.with_mut(|_| ());
     // SAFETY: passed on; the table is that of this cell.
     unsafe { (table.free)(job) };
     if let Some(block) = block {

@@ -25,11 +25,11 @@ use super::task::{Lazy, Posted};
 use super::waker::{self, JobRef};
 use crate::error::JoinError;
 use crate::queue::inject::Pushed;
-use crate::sync::AtomicUsize;
+use crate::sync::Cell;
 
 /// A letter to the owner.
 pub(super) struct Note {
-    pub(super) link: AtomicUsize,
+    pub(super) link: Cell<usize>,
     /// Counted.
     job: NonNull<Header>,
     content: Content,
@@ -51,7 +51,7 @@ unsafe fn send(job: NonNull<Header>, content: Content) -> Result<(), Content> {
     let block: Block = hold(unsafe { job.as_ref() }.owner());
     // SAFETY: as above.
     unsafe { waker::retain(job) };
-    let note = Box::into_raw(Box::new(Note { link: AtomicUsize::new(0), job, content }));
+    let note = Box::into_raw(Box::new(Note { link: Cell::new(0), job, content }));
     // SAFETY: a box is not null.
     let mail = Mail::Note(unsafe { NonNull::new_unchecked(note) });
     // SAFETY: new, and the queue's from here on.

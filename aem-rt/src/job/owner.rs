@@ -23,7 +23,7 @@ use super::waker::JobRef;
 use crate::queue::inject::{Batch, Inject, Post, Pushed};
 use crate::queue::ready::Ready;
 use crate::queue::{Priority, Unpark};
-use crate::sync::{Arc, AtomicU64, AtomicUsize, Cell, Ordering, UnsafeCell, set_current};
+use crate::sync::{Arc, AtomicU64, Cell, Ordering, UnsafeCell, set_current};
 
 /// How often the end of a worker goes through all jobs, cancels what there is and drops it, before it gives
 /// up on destructors that keep spawning. Each round ends whatever existed when it began, so that only a
@@ -59,7 +59,7 @@ unsafe impl Post for Mail {
         if word & NOTE == 0 { Mail::Cell(pointer.cast()) } else { Mail::Note(pointer.cast()) }
     }
 
-    unsafe fn link<'a>(self) -> &'a AtomicUsize {
+    unsafe fn link<'a>(self) -> &'a Cell<usize> {
         match self {
             // SAFETY: alive by the caller's word.
             Mail::Cell(job) => &unsafe { job.as_ref() }.mail,
@@ -531,8 +531,12 @@ impl Home {
 
     /// Ends the worker (DRAIN): cancels and drops every job, closes the inject queue, and cuts what others
     /// still hold loose from this block. Gives back how many jobs were left running by destructors that
-    /// kept spawning; those are leaked with the block. The worker must be the current one.
+    /// kept spawning; those are leaked with the block. The worker must be the current one. A second time
+    /// there is nothing to do.
     pub(crate) fn finish(&self) -> usize {
+        if self.finished.get() {
+            return 0;
+        }
         self.begin_closing();
         let mut rounds = 0;
         loop {

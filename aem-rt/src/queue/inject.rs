@@ -18,7 +18,7 @@
 //! which a push finds [`CLOSED`].
 #![allow(unsafe_code)]
 
-use crate::sync::{AtomicUsize, Ordering, peek_word};
+use crate::sync::{AtomicUsize, Cell, Ordering, peek_word};
 
 const EMPTY: usize = 0;
 const ASLEEP: usize = 1;
@@ -29,9 +29,12 @@ const LOWEST: usize = 8;
 
 /// A handle to something with a link that other threads may follow.
 ///
+/// The link is a plain cell, as one thread at a time has it: the pusher, until its push publishes the
+/// element, then the owner. So the models notice if the orderings do not keep these two apart.
+///
 /// # Safety
 /// `into_word` gives a word of at least 8, from which `from_word` makes the same handle; `link` is valid
-/// while the element is in a queue, and nobody else writes it then.
+/// while the element is in a queue, and nobody else touches it then.
 pub(crate) unsafe trait Post: Copy {
     /// The element as a word.
     fn into_word(self) -> usize;
@@ -44,7 +47,7 @@ pub(crate) unsafe trait Post: Copy {
     ///
     /// # Safety
     /// The element is alive, and stays so while the reference is used.
-    unsafe fn link<'a>(self) -> &'a AtomicUsize;
+    unsafe fn link<'a>(self) -> &'a Cell<usize>;
 }
 
 /// What a push found.
@@ -87,7 +90,7 @@ impl Inject {
             let older = if head == ASLEEP { EMPTY } else { head };
             // SAFETY: alive and ours until the compare-and-swap below publishes it.
             let link = unsafe { node.link() };
-            link.store(older, Ordering::Relaxed);
+            link.set(older);
             // Release: the node and its link are visible to who takes it. Acquire: as above.
             match self.head.compare_exchange_weak(head, word, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(ASLEEP) => return Pushed::Wake,
@@ -113,8 +116,8 @@ impl Inject {
             let node = unsafe { P::from_word(word) };
             // SAFETY: as above.
             let link = unsafe { node.link() };
-            word = link.load(Ordering::Relaxed);
-            link.store(batch.oldest, Ordering::Relaxed);
+            word = link.get();
+            link.set(batch.oldest);
             batch.oldest = node.into_word();
         }
         batch
@@ -172,7 +175,7 @@ impl<P: Post> Batch<P> {
         let node = unsafe { P::from_word(self.oldest) };
         // SAFETY: as above.
         let link = unsafe { node.link() };
-        self.oldest = link.load(Ordering::Relaxed);
+        self.oldest = link.get();
         Some(node)
     }
 }

@@ -1,1 +1,3 @@
-//! Models of the inject queue.
+//! Models of the inject queue, with elements that know nothing of jobs.
+
+mod loom_models;
