@@ -51,6 +51,7 @@ const UNSAFE_ISLANDS: &[&str] = &[
     "job/waker",
     "job/join",
     "job/owner",
+    "job/loom_tests/rig",
     "queue/ready",
     "queue/inject",
     "backend/pool",

@@ -16,6 +16,7 @@ use crate::job::join::JoinHandle;
 use crate::job::owner::{Block, Entered, Home};
 use crate::job::registry::{Facts, JobId, Kind};
 use crate::job::task::{Posted, Task};
+use crate::job::waker::JobRef;
 use crate::queue::{Priority, Unpark};
 use crate::sync::testing::{Condvar, Mutex};
 use crate::sync::{AtomicUsize, UnsafeCell, current, set_current};
@@ -373,12 +374,15 @@ impl Sender {
         F: Future<Output: Send> + Send + 'static,
     {
         let (id, probe) = (self.block.posted_id(), Plain::shared(0));
-        let birth = Birth { id: id.0, kind: Kind::Task, location: Location::caller() };
+        let birth = Birth { id, kind: Kind::Task, location: Location::caller() };
         let work = Posted::new(future, birth);
         let memory = self.memory.clone();
         let work = Watched { work, probe: StdArc::clone(&probe), _memory: memory };
         // SAFETY: the future and its output are Send.
-        (unsafe { JoinHandle::post(&self.block, work, id) }, probe)
+        let job = unsafe { self.block.post(work) };
+        // SAFETY: the handle's reference; it is taken out again at once.
+        let reference = unsafe { JobRef::from_raw(job) };
+        (JoinHandle::from_home(reference, id), probe)
     }
 }
 

@@ -240,27 +240,41 @@ macro_rules! table {
 }
 
 table! {
-    clone: meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value WAKE_BY_VALUE,
-        meets_spawn SPAWN, meets_abort ABORT, meets_leave LEAVE, meets_join JOIN;
-    drop_all: meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE,
-        meets_wake_by_value WAKE_BY_VALUE, meets_spawn SPAWN, meets_abort ABORT, meets_leave LEAVE,
+    clone:
+        meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value
+        WAKE_BY_VALUE, meets_spawn SPAWN, meets_abort ABORT, meets_leave LEAVE,
         meets_join JOIN;
-    wake: meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value WAKE_BY_VALUE,
-        meets_spawn SPAWN, meets_abort ABORT, meets_leave LEAVE, meets_join JOIN;
-    wake_by_value: meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE,
-        meets_wake_by_value WAKE_BY_VALUE, meets_spawn SPAWN, meets_abort ABORT, meets_leave LEAVE,
+    drop_all:
+        meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value
+        WAKE_BY_VALUE, meets_spawn SPAWN, meets_abort ABORT, meets_leave LEAVE,
         meets_join JOIN;
-    complete: meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE,
-        meets_wake_by_value WAKE_BY_VALUE, meets_spawn SPAWN, meets_abort ABORT, meets_leave LEAVE,
+    wake:
+        meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value
+        WAKE_BY_VALUE, meets_spawn SPAWN, meets_abort ABORT, meets_leave LEAVE,
         meets_join JOIN;
-    drain: meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value WAKE_BY_VALUE,
-        meets_spawn SPAWN, meets_abort ABORT, meets_leave LEAVE, meets_join JOIN;
-    finish: meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value WAKE_BY_VALUE,
-        meets_spawn SPAWN, meets_abort ABORT, meets_leave LEAVE, meets_join JOIN;
-    abort: meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value WAKE_BY_VALUE,
-        meets_spawn SPAWN;
-    leave: meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value WAKE_BY_VALUE,
-        meets_spawn SPAWN;
-    join: meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value WAKE_BY_VALUE,
-        meets_spawn SPAWN;
+    wake_by_value:
+        meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value
+        WAKE_BY_VALUE, meets_spawn SPAWN, meets_abort ABORT, meets_leave LEAVE,
+        meets_join JOIN;
+    complete:
+        meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value
+        WAKE_BY_VALUE, meets_spawn SPAWN, meets_abort ABORT, meets_leave LEAVE,
+        meets_join JOIN;
+    drain:
+        meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value
+        WAKE_BY_VALUE, meets_spawn SPAWN, meets_abort ABORT, meets_leave LEAVE,
+        meets_join JOIN;
+    finish:
+        meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value
+        WAKE_BY_VALUE, meets_spawn SPAWN, meets_abort ABORT, meets_leave LEAVE,
+        meets_join JOIN;
+    abort:
+        meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value
+        WAKE_BY_VALUE, meets_spawn SPAWN;
+    leave:
+        meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value
+        WAKE_BY_VALUE, meets_spawn SPAWN;
+    join:
+        meets_clone CLONE, meets_drop DROP_ALL, meets_wake WAKE, meets_wake_by_value
+        WAKE_BY_VALUE, meets_spawn SPAWN;
 }
