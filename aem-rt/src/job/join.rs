@@ -107,7 +107,6 @@ pub(super) unsafe fn receive(note: NonNull<Note>, owner: &Owner) {
 ///
 /// # Cancel safety
 /// Awaiting `&mut handle` may be given up and taken up again; the result stays.
-#[must_use = "dropping the handle lets the job run on; say `drop(handle)` or `let _ =` if that is meant"]
 pub struct JoinHandle<T> {
     job: NonNull<Header>,
     id: JobId,
