@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::job::registry::Record;
+use crate::job::registry::Sight;
 pub use crate::job::registry::{JobId, JobKind};
 use crate::queue::Priority;
 use crate::runtime::context;
@@ -55,16 +55,17 @@ pub struct JobInfo {
 }
 
 impl JobInfo {
-    pub(crate) fn new(record: &Record, runs: u64, priority: Priority) -> Self {
+    pub(crate) fn new(sight: Sight<'_>) -> Self {
+        let Sight { record, name, runs, priority } = sight;
         JobInfo {
             id: record.id,
-            name: record.name.clone(),
+            name: name.cloned(),
             location: record.location,
             kind: record.kind,
             priority,
             runs,
             running: Duration::from_nanos(record.running),
-            longest: Duration::from_nanos(record.longest),
+            longest: Duration::from_micros(u64::from(record.longest_us)),
             queued: Duration::from_nanos(record.queued),
         }
     }

@@ -31,8 +31,7 @@ pub use crate::backend::BackendKind;
 use crate::error::HandlerError;
 use crate::job::join::JoinHandle;
 use crate::job::owner::Home;
-use crate::job::registry::JobKind;
-use crate::job::task::Task;
+use crate::job::registry::{Facts, JobKind};
 use crate::metrics::{Counters, JobInfo};
 use crate::reactor::{self, Reactor};
 
@@ -357,11 +356,8 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let location = Location::caller();
-    let worker = context::current();
-    let job = worker.spawn(Task::new(future), JobKind::Task, location);
-    let id = worker.id_of(&job);
-    JoinHandle::from_home(job, id)
+    let facts = Facts { kind: JobKind::Task, location: Location::caller() };
+    context::with(|worker| JoinHandle::spawn(worker.home(), future, facts))
 }
 
 /// Runs a closure that blocks on a thread of its own kind, from a bounded pool that starts with its first
@@ -386,12 +382,10 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let location = Location::caller();
+    let facts = Facts { kind: JobKind::Blocking, location: Location::caller() };
     let worker = context::current();
     let waiting = worker.pool().submit(closure);
-    let job = worker.spawn(Task::new(waiting), JobKind::Blocking, location);
-    let id = worker.id_of(&job);
-    JoinHandle::from_home(job, id)
+    JoinHandle::spawn(worker.home(), waiting, facts)
 }
 
 /// Lets every other job that is ready run first.

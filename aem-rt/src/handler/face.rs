@@ -235,7 +235,7 @@ where
                 Err(error) => leave.0.report(leave.1, &error),
             }
         };
-        let job = context::current().spawn(Task::new(task), JobKind::Task, self.location);
+        let (job, _) = context::current().spawn(Task::new(task), JobKind::Task, self.location);
         // A panic of the task is read by nobody, and so is reported.
         job.leave_output();
         let place = self.crew.tasks.borrow_mut().get_mut(key).map(|place| place.replace(job));

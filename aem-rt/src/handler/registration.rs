@@ -101,8 +101,7 @@ impl<S: Stream + 'static> Registration<S> {
                  or from inside aem::block_on or Runtime::block_on"
             )
         };
-        let job = worker.spawn(Core::new(source, face), JobKind::Handler, location);
-        let id = worker.id_of(&job);
+        let (job, id) = worker.spawn(Core::new(source, face), JobKind::Handler, location);
         let link = Some(Link { job, id, operate: operate::<S> });
         Registration { link, location, _source: PhantomData }
     }

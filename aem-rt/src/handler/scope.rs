@@ -18,8 +18,7 @@ use pin_project_lite::pin_project;
 
 use super::{Control, IntoNext, Registration, on, on_async};
 use crate::job::join::JoinHandle;
-use crate::job::registry::JobKind;
-use crate::job::task::Task;
+use crate::job::registry::{Facts, JobKind};
 use crate::job::waker::JobRef;
 use crate::metrics::JobInfo;
 use crate::runtime::context;
@@ -198,10 +197,8 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let worker = context::current();
-    let job = worker.spawn(Task::new(future), JobKind::Task, location);
-    let id = worker.id_of(&job);
-    (job.clone(), JoinHandle::from_home(job, id))
+    let facts = Facts { kind: JobKind::Task, location };
+    context::with(|worker| JoinHandle::spawn_held(worker.home(), future, facts))
 }
 
 pin_project! {

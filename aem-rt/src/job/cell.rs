@@ -41,11 +41,11 @@ pub(crate) trait Work: 'static {
         None
     }
 
-    /// Moves the output into an `Option<Result<T, JoinError>>`.
+    /// Moves the output into an `Option<Output>`, if there is one.
     ///
     /// # Safety
-    /// As for `discard`.
-    unsafe fn take_output(&self, _into: &mut dyn std::any::Any) {}
+    /// As for `discard`; and `into` points to an `Option` of this work's output.
+    unsafe fn take_output(&self, _into: *mut ()) {}
 
     /// Whether each run is timed: runs that begin with the kernel are, those of a few nanoseconds are not.
     fn is_timed(&self) -> bool {
@@ -71,6 +71,8 @@ pub(crate) struct Birth {
 pub(crate) struct Table {
     type_id: fn() -> TypeId,
     work: unsafe fn(NonNull<Header>) -> NonNull<dyn Work>,
+    run: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Poll<()>,
+    take_output: unsafe fn(NonNull<Header>, *mut ()),
     free: unsafe fn(NonNull<Header>),
 }
 
@@ -122,8 +124,31 @@ struct Whole<W> {
 }
 
 impl<W: Work> Whole<W> {
-    const TABLE: &'static Table =
-        &Table { type_id: TypeId::of::<W>, work: Self::work, free: Self::free };
+    const TABLE: &'static Table = &Table {
+        type_id: TypeId::of::<W>,
+        work: Self::work,
+        run: Self::run,
+        take_output: Self::take_output,
+        free: Self::free,
+    };
+
+    /// # Safety
+    /// The header belongs to a live `Whole<W>`, whose owner is about to run it.
+    unsafe fn run(job: NonNull<Header>, context: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: alive by the caller's word.
+        let whole = unsafe { job.cast::<Self>().as_ref() };
+        // SAFETY: a cell never moves: it is a box that nobody opens.
+        unsafe { Pin::new_unchecked(&whole.work) }.run(context)
+    }
+
+    /// # Safety
+    /// As for [`Work::take_output`], of a live `Whole<W>`.
+    unsafe fn take_output(job: NonNull<Header>, into: *mut ()) {
+        // SAFETY: alive by the caller's word.
+        let whole = unsafe { job.cast::<Self>().as_ref() };
+        // SAFETY: passed on.
+        unsafe { whole.work.take_output(into) };
+    }
 
     /// # Safety
     /// The header belongs to a live `Whole<W>`.
@@ -279,6 +304,17 @@ pub(super) unsafe fn work_as<'a, W: Work>(job: NonNull<Header>) -> Option<Pin<&'
     Some(unsafe { Pin::new_unchecked(work) })
 }
 
+/// Moves the output of a done job into an `Option<Output>`.
+///
+/// # Safety
+/// As for [`Work::take_output`].
+pub(super) unsafe fn take_output(job: NonNull<Header>, into: *mut ()) {
+    // SAFETY: alive by the caller's word.
+    let table = unsafe { job.as_ref() }.table;
+    // SAFETY: passed on; the table is that of this very cell.
+    unsafe { (table.take_output)(job, into) };
+}
+
 /// Puts a job into the ready queue; `Next::Push` has just been answered.
 ///
 /// # Safety
@@ -290,7 +326,7 @@ pub(super) unsafe fn make_ready(job: NonNull<Header>) {
     // SAFETY: a live cell keeps its owner's block alive.
     let owner = unsafe { header.owner().as_ref() };
     header.stamp.set(owner.stamp());
-    let priority = header.priority();
+    let priority = usize::from(header.priority.get() & !TIMED);
     // SAFETY: owner's thread; no other access to the list is under way, as none runs foreign code. The
     // job is in no list by the caller's word, and is kept alive by the owner's own reference.
     owner.with_ready(|ready| unsafe { ready.push(job, priority) });
@@ -441,17 +477,17 @@ pub(super) unsafe fn run(job: NonNull<Header>) {
         // SAFETY: a live cell keeps its owner's block alive.
         unsafe { header.owner().as_ref() }.bank_runs(header);
     }
-    // SAFETY: as above.
-    let work = unsafe { work(job) };
     let done = match header.local.start() {
         Start::Run => {
             // SAFETY: as above; the waker is borrowed and not counted.
             let waker = unsafe { waker::borrowed(job) };
             let mut context = Context::from_waker(&waker);
-            work.run(&mut context).is_ready()
+            // SAFETY: the table is that of this very cell, and this is the run.
+            unsafe { (header.table.run)(job, &mut context) }.is_ready()
         }
         Start::Cancel => {
-            work.cancel();
+            // SAFETY: as above.
+            unsafe { work(job) }.cancel();
             true
         }
     };

@@ -6,7 +6,6 @@
 //! the handle sees it.
 #![allow(unsafe_code)]
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -18,12 +17,13 @@ use futures::future::FusedFuture;
 
 use super::cell::{self, Birth, Header};
 use super::contain;
-use super::owner::{Block, Mail, Owner, hold};
-use super::registry::{JobId, Lost};
+use super::owner::{Block, Home, Mail, Owner, hold};
+use super::registry::{Facts, JobId, Lost};
 use super::state::{Left, Wish};
-use super::task::{Lazy, Posted};
+use super::task::{Lazy, Posted, Task};
 use super::waker::{self, JobRef};
 use crate::error::JoinError;
+use crate::queue::Priority;
 use crate::queue::inject::Pushed;
 use crate::sync::Cell;
 
@@ -126,11 +126,26 @@ unsafe impl<T: Send> Sync for JoinHandle<T> {}
 impl<T> Unpin for JoinHandle<T> {}
 
 impl<T: 'static> JoinHandle<T> {
-    /// Takes over the reference of birth of a job whose output is a `T`.
-    pub(crate) fn from_home(reference: JobRef, id: JobId) -> Self {
+    /// Makes a job of a future, on its owner's thread.
+    #[inline]
+    pub(crate) fn spawn<F>(home: &Home, future: F, facts: Facts) -> Self
+    where
+        F: Future<Output = T> + 'static,
+    {
+        let (reference, id) = home.spawn(Task::new(future), Priority::Normal, facts);
         Self::from_raw(reference.into_raw(), id)
     }
 
+    /// As [`spawn`](Self::spawn), with a reference that stays at home beside the handle.
+    pub(crate) fn spawn_held<F>(home: &Home, future: F, facts: Facts) -> (JobRef, Self)
+    where
+        F: Future<Output = T> + 'static,
+    {
+        let (reference, id) = home.spawn(Task::new(future), Priority::Normal, facts);
+        (reference.clone(), Self::from_raw(reference.into_raw(), id))
+    }
+
+    /// The job's output is a `T`: every caller makes the job in the same breath.
     fn from_raw(job: NonNull<Header>, id: JobId) -> Self {
         JoinHandle {
             job,
@@ -170,11 +185,10 @@ impl<T: 'static> JoinHandle<T> {
     /// Takes the output of a done job.
     fn take(&mut self) -> Result<T, JoinError> {
         let mut output: Option<Result<T, JoinError>> = None;
-        // SAFETY: alive by our reference.
-        let work = unsafe { cell::work(self.job) };
         self.taken = true;
-        // SAFETY: done, as the caller saw by an Acquire; the handle is here, so the output is ours.
-        unsafe { work.take_output(&mut output as &mut dyn Any) };
+        // SAFETY: done, as the caller saw by an Acquire; the handle is here, so the output is ours; and
+        // the work was made with this type of output, by `spawn`, `post` or `post_with`.
+        unsafe { cell::take_output(self.job, (&raw mut output).cast()) };
         output.unwrap_or_else(|| Err(JoinError::cancelled()))
     }
 }

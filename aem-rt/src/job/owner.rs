@@ -18,7 +18,7 @@ use std::ptr::NonNull;
 use super::Payload;
 use super::cell::{self, Birth, Header, Origin, Work};
 use super::join::Note;
-use super::registry::{Facts, JobId, Kind, Lost, Record, Registry, UNREGISTERED};
+use super::registry::{Facts, JobId, Kind, Lost, Record, Registry, Sight, UNREGISTERED};
 use super::waker::JobRef;
 use crate::queue::inject::{Batch, Inject, Post, Pushed};
 use crate::queue::ready::Ready;
@@ -132,28 +132,18 @@ impl Owner {
     fn enter_record(&self, job: NonNull<Header>, record: Record) {
         let slot = self.with_registry(|registry| registry.insert(record));
         // SAFETY: the caller has the job.
-        unsafe { job.as_ref() }.set_slot(slot as u32);
+        unsafe { job.as_ref() }.set_slot(slot);
     }
 
     /// Looks at a job's record, with its full run count and its priority.
-    pub(super) fn info<R>(
-        &self,
-        slot: u32,
-        look: impl FnOnce(&Record, u64, Priority) -> R,
-    ) -> Option<R> {
-        self.with_registry(|registry| {
-            let record = registry.get(slot as usize)?;
-            // SAFETY: a registered cell is alive: it is struck out before it is freed or merged.
-            let header = unsafe { record.job.as_ref() };
-            Some(look(record, record.runs + u64::from(header.runs()), header.priority()))
-        })
+    pub(super) fn info<R>(&self, slot: u32, look: impl FnOnce(Sight<'_>) -> R) -> Option<R> {
+        self.with_registry(|registry| Some(look(sight(registry, slot, registry.get(slot)?))))
     }
 
     /// Strikes out a job.
     pub(super) fn forget(&self, slot: u32) {
         if slot != UNREGISTERED {
-            // The record holds a name and numbers: its drop runs no foreign code.
-            self.with_registry(|registry| registry.try_remove(slot as usize));
+            self.with_registry(|registry| registry.remove(slot));
         }
     }
 
@@ -162,7 +152,7 @@ impl Owner {
     pub(super) fn bank_runs(&self, header: &Header) {
         let runs = header.take_runs();
         self.with_registry(|registry| {
-            if let Some(record) = registry.get_mut(header.slot() as usize) {
+            if let Some(record) = registry.get_mut(header.slot()) {
                 record.runs += u64::from(runs);
             }
         });
@@ -171,8 +161,11 @@ impl Owner {
     /// Keeps a panic for the report.
     pub(super) fn lose(&self, header: &Header, panic: Payload) {
         let (id, name, location) =
-            self.with_registry(|registry| match registry.get(header.slot() as usize) {
-                Some(record) => (Some(record.id), record.name.clone(), Some(record.location)),
+            self.with_registry(|registry| match registry.get(header.slot()) {
+                Some(record) => {
+                    let name = registry.name(header.slot()).cloned();
+                    (Some(record.id), name, Some(record.location))
+                }
                 None => (None, None, None),
             });
         self.lose_of(Lost { id, name, location, panic });
@@ -188,6 +181,14 @@ impl std::fmt::Debug for Owner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Owner").field("number", &self.number).field("inject", &self.inject).finish()
     }
+}
+
+/// What a record and the header say together.
+fn sight<'a>(registry: &'a Registry, slot: u32, record: &'a Record) -> Sight<'a> {
+    // SAFETY: a registered cell is alive: it is struck out before it is freed or merged.
+    let header = unsafe { record.job.as_ref() };
+    let runs = record.runs + u64::from(header.runs());
+    Sight { record, name: registry.name(slot), runs, priority: header.priority() }
 }
 
 /// A counted reference to a block. Any thread.
@@ -340,7 +341,7 @@ impl Home {
             posted_ids: AtomicU64::new(1),
             ids: Cell::new(1),
             ready: UnsafeCell::new(Ready::new()),
-            registry: UnsafeCell::new(Registry::new()),
+            registry: UnsafeCell::new(Registry::default()),
             lost: UnsafeCell::new(Vec::new()),
             closing: Cell::new(false),
             stamp: Cell::new(0),
@@ -372,17 +373,22 @@ impl Home {
 
     /// Makes a job and puts it into the ready queue. At the end of the worker it is born cancelled.
     #[inline]
-    pub(crate) fn spawn<W: Work>(&self, work: W, priority: Priority, facts: Facts) -> JobRef {
+    pub(crate) fn spawn<W: Work>(
+        &self,
+        work: W,
+        priority: Priority,
+        facts: Facts,
+    ) -> (JobRef, JobId) {
         if self.owner().closing.get() && self.owner().is_closed() {
-            return self.stillborn(work, priority);
+            return (self.stillborn(work, priority), self.owner().next_id());
         }
-        let reference = self.make(work, priority, facts);
+        let (reference, id) = self.make(work, priority, facts);
         if self.owner().closing.get() {
-            reference.abort()
+            reference.abort();
         } else {
-            reference.wake()
+            reference.start();
         }
-        reference
+        (reference, id)
     }
 
     /// A job for a worker that has ended: the destructor of an output can still ask for one.
@@ -397,12 +403,18 @@ impl Home {
 
     /// Makes a job that waits to be woken.
     #[inline]
-    pub(crate) fn make<W: Work>(&self, work: W, priority: Priority, facts: Facts) -> JobRef {
+    pub(crate) fn make<W: Work>(
+        &self,
+        work: W,
+        priority: Priority,
+        facts: Facts,
+    ) -> (JobRef, JobId) {
         let owner = self.owner();
         let job = cell::allocate(self.block.address(), Origin::Home, priority, work);
-        owner.enter_record(job, Record::new(job, owner.next_id(), facts));
+        let id = owner.next_id();
+        owner.enter_record(job, Record::new(job, id, facts));
         // SAFETY: one of the two references of birth; made on the owner's thread.
-        unsafe { JobRef::from_raw(job) }
+        (unsafe { JobRef::from_raw(job) }, id)
     }
 
     /// The next job to run.
@@ -416,6 +428,12 @@ impl Home {
     pub(crate) fn run(&self, job: Popped) {
         // SAFETY: popped just now, from our own queue, on our own thread, with no borrow held.
         unsafe { cell::run(job.0) };
+    }
+
+    /// Whether a job is ready.
+    #[inline]
+    pub(crate) fn has_ready(&self) -> bool {
+        self.owner().with_ready(|ready| !ready.is_empty())
     }
 
     /// How many jobs are ready.
@@ -477,26 +495,21 @@ impl Home {
         slot: u32,
         look: impl FnOnce(&mut Record) -> R,
     ) -> Option<R> {
-        self.owner().with_registry(|registry| registry.get_mut(slot as usize).map(look))
+        self.owner().with_registry(|registry| registry.get_mut(slot).map(look))
     }
 
     /// Looks at a job's record, with its full run count and its priority.
-    pub(crate) fn info<R>(
-        &self,
-        slot: u32,
-        look: impl FnOnce(&Record, u64, Priority) -> R,
-    ) -> Option<R> {
+    pub(crate) fn info<R>(&self, slot: u32, look: impl FnOnce(Sight<'_>) -> R) -> Option<R> {
         self.owner().info(slot, look)
     }
 
     /// Looks at the records of all jobs that have not ended, with their full run counts and priorities.
-    pub(crate) fn for_each(&self, mut look: impl FnMut(&Record, u64, Priority)) {
+    pub(crate) fn for_each(&self, mut look: impl FnMut(Sight<'_>)) {
         self.owner().with_registry(|registry| {
-            for (_, record) in registry.iter() {
+            for (slot, record) in registry.iter() {
                 // SAFETY: a registered cell is alive: it is struck out before it is freed or merged.
-                let header = unsafe { record.job.as_ref() };
-                if !header.local.is_done() {
-                    look(record, record.runs + u64::from(header.runs()), header.priority());
+                if !unsafe { record.job.as_ref() }.local.is_done() {
+                    look(sight(registry, slot, record));
                 }
             }
         });
@@ -558,9 +571,9 @@ impl Home {
             }
         }
         let left = self.owner().with_registry(std::mem::take);
-        for (_, record) in left {
+        for job in left.jobs() {
             // SAFETY: registered, so alive; closed, so nothing was freed by `settle`; ours.
-            unsafe { cell::seal(record.job) };
+            unsafe { cell::seal(job) };
         }
         self.finished.set(true);
         0
@@ -568,7 +581,7 @@ impl Home {
 
     fn alive(&self) -> usize {
         let mut alive = 0;
-        self.for_each(|_, _, _| alive += 1);
+        self.for_each(|_| alive += 1);
         alive
     }
 }

@@ -3,6 +3,7 @@
 //! A job's place in here is known to its header, so that the header can stay small. The registry also is
 //! the list of all jobs that the end of the worker goes through (DRAIN).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::Location;
 use std::ptr::NonNull;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::cell::Header;
+use crate::queue::Priority;
 
 /// The slot of a job that is in no registry.
 pub(crate) const UNREGISTERED: u32 = u32::MAX;
@@ -64,32 +66,106 @@ pub(crate) struct Facts {
     pub(crate) location: &'static Location<'static>,
 }
 
-/// What is known of a job.
+/// What is known of a job. Small, as every spawn writes one.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) job: NonNull<Header>,
     pub(crate) id: JobId,
-    pub(crate) kind: Kind,
     pub(crate) location: &'static Location<'static>,
-    pub(crate) name: Option<Arc<str>>,
     /// Runs, but for those that the header still counts.
     pub(crate) runs: u64,
     /// Nanoseconds, exact for handlers, estimated from samples for tasks.
     pub(crate) running: u64,
-    pub(crate) longest: u64,
     pub(crate) queued: u64,
+    /// In microseconds, rounded up, so that it fits: up to 71 minutes.
+    pub(crate) longest_us: u32,
+    pub(crate) kind: Kind,
+    named: bool,
 }
 
 impl Record {
     /// A record of a job that has not run.
+    #[inline]
     pub(crate) fn new(job: NonNull<Header>, id: JobId, facts: Facts) -> Self {
         let Facts { kind, location } = facts;
-        Record { job, id, kind, location, name: None, runs: 0, running: 0, longest: 0, queued: 0 }
+        Record {
+            job,
+            id,
+            location,
+            runs: 0,
+            running: 0,
+            queued: 0,
+            longest_us: 0,
+            kind,
+            named: false,
+        }
     }
 }
 
-/// All records of a worker.
-pub(crate) type Registry = Slab<Record>;
+/// What others may know of a job.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sight<'a> {
+    pub(crate) record: &'a Record,
+    pub(crate) name: Option<&'a Arc<str>>,
+    /// All of them.
+    pub(crate) runs: u64,
+    pub(crate) priority: Priority,
+}
+
+/// All records of a worker. Names are kept apart, as few jobs have one.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    records: Slab<Record>,
+    names: BTreeMap<u32, Arc<str>>,
+}
+
+impl Registry {
+    #[inline]
+    pub(crate) fn insert(&mut self, record: Record) -> u32 {
+        self.records.insert(record) as u32
+    }
+
+    #[inline]
+    pub(crate) fn remove(&mut self, slot: u32) {
+        // A record holds numbers, and a name is a text: dropping them runs no foreign code.
+        if self.records.try_remove(slot as usize).is_some_and(|record| record.named) {
+            self.names.remove(&slot);
+        }
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> Option<&Record> {
+        self.records.get(slot as usize)
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Record> {
+        self.records.get_mut(slot as usize)
+    }
+
+    pub(crate) fn set_name(&mut self, slot: u32, name: Arc<str>) {
+        if let Some(record) = self.records.get_mut(slot as usize) {
+            record.named = true;
+            self.names.insert(slot, name);
+        }
+    }
+
+    pub(crate) fn name(&self, slot: u32) -> Option<&Arc<str>> {
+        self.names.get(&slot)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// All records, with their slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Record)> {
+        self.records.iter().map(|(slot, record)| (slot as u32, record))
+    }
+
+    /// All jobs.
+    pub(crate) fn jobs(&self) -> Vec<NonNull<Header>> {
+        self.records.iter().map(|(_, record)| record.job).collect()
+    }
+}
 
 /// A panic that nobody read.
 #[derive(Debug)]

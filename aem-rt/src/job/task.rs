@@ -4,7 +4,6 @@
 //! that panic is the job's result, as nobody else could hear of it.
 #![allow(unsafe_code)]
 
-use std::any::Any;
 use std::mem::replace;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -96,12 +95,11 @@ impl<F: Future + 'static> Work for Task<F> {
         unsafe { self.take() }?.err()?.into_payload()
     }
 
-    unsafe fn take_output(&self, into: &mut dyn Any) {
+    unsafe fn take_output(&self, into: *mut ()) {
         // SAFETY: passed on.
         let output = unsafe { self.take() };
-        if let Some(into) = into.downcast_mut::<Option<Result<F::Output, JoinError>>>() {
-            *into = output;
-        }
+        // SAFETY: it points to an option of this type by the caller's word.
+        unsafe { *into.cast::<Option<Result<F::Output, JoinError>>>() = output };
     }
 }
 
@@ -137,7 +135,7 @@ impl<F: Future + 'static> Work for Posted<F> {
         unsafe { self.task.discard() }
     }
 
-    unsafe fn take_output(&self, into: &mut dyn Any) {
+    unsafe fn take_output(&self, into: *mut ()) {
         // SAFETY: passed on.
         unsafe { self.task.take_output(into) };
     }

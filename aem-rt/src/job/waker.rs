@@ -16,7 +16,7 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::cell::{self, Header, Work};
 use super::owner::{Block, Mail, Owner, hold};
-use super::registry::Record;
+use super::registry::Sight;
 use super::state::{Left, Released, Told, Wish};
 use crate::queue::Priority;
 use crate::queue::inject::Pushed;
@@ -228,6 +228,13 @@ impl JobRef {
         Waker::clone(&waker)
     }
 
+    /// Makes a job run that its owner has made just now.
+    #[inline]
+    pub(super) fn start(&self) {
+        // SAFETY: alive by our reference; the owner's thread, by the caller's nature.
+        unsafe { cell::wake_home(self.job) };
+    }
+
     /// Makes the job run.
     pub(crate) fn wake(&self) {
         // SAFETY: alive by our reference.
@@ -276,18 +283,14 @@ impl JobRef {
     }
 
     /// Looks at the job's record, with its full run count and its priority; while its worker lives.
-    pub(crate) fn info<R>(&self, look: impl FnOnce(&Record, u64, Priority) -> R) -> Option<R> {
+    pub(crate) fn info<R>(&self, look: impl FnOnce(Sight<'_>) -> R) -> Option<R> {
         self.owner()?.info(self.header().slot(), look)
     }
 
     /// Gives the job a name.
     pub(crate) fn set_name(&self, name: std::sync::Arc<str>) {
         if let Some(owner) = self.owner() {
-            owner.with_registry(|registry| {
-                if let Some(record) = registry.get_mut(self.header().slot() as usize) {
-                    record.name = Some(name);
-                }
-            });
+            owner.with_registry(|registry| registry.set_name(self.header().slot(), name));
         }
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct Ready<N: Linked> {
     lists: [List<N>; Priority::COUNT],
     /// A bit for each list that holds something.
     present: u8,
-    /// Pops since Normal and Low were last served, while they held something.
+    /// Pops since Normal and Low were last served before another list, while they held something.
     passed_over: [u32; Priority::COUNT],
     len: usize,
 }
@@ -53,20 +53,26 @@ impl<N: Linked> Ready<N> {
         }
     }
 
+    /// Whether none waits.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.present == 0
+    }
+
     /// How many elements wait.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Appends an element.
+    /// Appends an element to the list of that [`Priority`].
     ///
     /// # Safety
     /// `node` is valid, stays so until it is popped, and is in no ready queue now.
     #[inline]
-    pub(crate) unsafe fn push(&mut self, node: NonNull<N>, priority: Priority) {
+    pub(crate) unsafe fn push(&mut self, node: NonNull<N>, priority: usize) {
         // SAFETY: passed on from the caller; SINGLE is checked by the model tests of `job`.
-        unsafe { self.lists[priority as usize].push(node) };
-        self.present |= 1 << priority as u8;
+        unsafe { self.lists[priority].push(node) };
+        self.present |= 1 << priority;
         self.len += 1;
     }
 
@@ -85,7 +91,6 @@ impl<N: Linked> Ready<N> {
         if emptied {
             self.present &= !(1 << index);
         }
-        self.passed_over[index] = 0;
         self.len -= 1;
         Some(node)
     }
@@ -105,7 +110,9 @@ impl<N: Linked> Ready<N> {
             present.trailing_zeros() as usize
         };
         for index in [NORMAL, LOW] {
-            if index != chosen && waits(index) {
+            if index == chosen {
+                self.passed_over[index] = 0;
+            } else if waits(index) {
                 self.passed_over[index] += 1;
             }
         }

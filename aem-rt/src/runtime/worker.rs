@@ -68,8 +68,10 @@ struct Clock {
     /// When each of the last 256 turns began.
     turns: RefCell<[Instant; 256]>,
     turn: Cell<u8>,
-    /// The reading that ended the last timed run, if no untimed one came after it.
-    neighbour: Cell<Option<Instant>>,
+    /// The last reading, and whether nothing has run since.
+    last: Cell<Instant>,
+    fresh: Cell<bool>,
+    /// Runs until the next one that is timed whatever it is.
     until_sample: Cell<u32>,
     every_job: Cell<bool>,
 }
@@ -79,9 +81,23 @@ impl Clock {
         Clock {
             turns: RefCell::new([now; 256]),
             turn: Cell::new(0),
-            neighbour: Cell::new(None),
+            last: Cell::new(now),
+            fresh: Cell::new(false),
             until_sample: Cell::new(SAMPLE),
             every_job: Cell::new(false),
+        }
+    }
+
+    /// A reading was taken, and nothing has run since.
+    fn read(&self, now: Instant) {
+        self.last.set(now);
+        self.fresh.set(true);
+    }
+
+    /// From the next run on, times every job, or one in [`SAMPLE`].
+    fn time_every_job(&self, every: bool) {
+        if every != self.every_job.replace(every) {
+            self.until_sample.set(if every { 1 } else { SAMPLE });
         }
     }
 
@@ -156,7 +172,7 @@ impl Worker {
         work: W,
         kind: JobKind,
         location: &'static Location<'static>,
-    ) -> JobRef {
+    ) -> (JobRef, JobId) {
         self.home.spawn(work, Priority::Normal, Facts { kind, location })
     }
 
@@ -178,7 +194,7 @@ impl Worker {
         self.occupied.set(true);
         let facts = Facts { kind: JobKind::Main, location };
         let awake = Rc::new(Cell::new(false));
-        let root = self.home.make(Root { awake: Rc::clone(&awake) }, Priority::Normal, facts);
+        let (root, _) = self.home.make(Root { awake: Rc::clone(&awake) }, Priority::Normal, facts);
         let root = Vacate(self, root);
         let waker = root.1.waker();
         let mut future = pin!(future);
@@ -190,7 +206,7 @@ impl Worker {
                 let Some(job) = self.home.pop() else {
                     // The chain of ready jobs has ended: mail may start a new one.
                     self.home.drain(TURN_MAIL);
-                    if self.home.ready_len() == 0 {
+                    if !self.home.has_ready() {
                         break;
                     }
                     continue;
@@ -219,11 +235,11 @@ impl Worker {
     /// A turn of the reactor: a look at the kernel if there is something to run, else a sleep.
     fn turn(&self) {
         let unread = self.home.drain(TURN_MAIL);
-        let busy = unread || self.home.ready_len() > 0;
+        let busy = unread || self.home.has_ready();
         let before = self.clock.turn_began();
         let asleep = !busy && self.home.sleep();
         if asleep {
-            self.clock.every_job.set(Instant::now() - before > SLOW_TURN);
+            self.clock.time_every_job(Instant::now() - before > SLOW_TURN);
         }
         // What becomes ready in this turn is stamped with it.
         let turn = self.clock.turn.get().wrapping_add(1);
@@ -240,46 +256,49 @@ impl Worker {
         }
         let now = self.reactor.turn_time();
         if !asleep {
-            self.clock.every_job.set(now - before > SLOW_TURN);
+            self.clock.time_every_job(now - before > SLOW_TURN);
         }
         self.clock.turns.borrow_mut()[usize::from(turn)] = now;
-        self.clock.neighbour.set(Some(now));
+        self.clock.read(now);
         self.counters.turn(asleep, self.home.registered(), self.home.ready_len());
     }
 
     /// Runs one job, with a clock beside it if it is one that is timed.
     #[inline]
     fn run(&self, job: Popped) {
-        let sample = self.clock.until_sample.get() - 1;
-        self.clock.until_sample.set(sample);
-        if job.is_timed() || sample == 0 || self.clock.every_job.get() {
-            self.run_timed(job, sample == 0);
-        } else {
-            self.clock.neighbour.set(None);
-            self.home.run(job);
+        let left = self.clock.until_sample.get() - 1;
+        if left == 0 || job.is_timed() {
+            return self.run_timed(job);
         }
+        self.clock.until_sample.set(left);
+        self.clock.fresh.set(false);
+        self.home.run(job);
     }
 
-    fn run_timed(&self, job: Popped, sampled: bool) {
+    #[cold]
+    fn run_timed(&self, job: Popped) {
+        let clock = &self.clock;
+        let sampled = clock.until_sample.get() == 1;
         if sampled {
-            self.clock.until_sample.set(SAMPLE);
+            clock.until_sample.set(if clock.every_job.get() { 1 } else { SAMPLE });
         }
-        let weight =
-            if job.is_timed() || self.clock.every_job.get() { 1 } else { u64::from(SAMPLE) };
+        let every = job.is_timed() || clock.every_job.get();
+        let weight = if every { 1 } else { u64::from(SAMPLE) };
         let (slot, ready) = (job.slot(), usize::from(job.stamp()));
-        let start = self.clock.neighbour.take().unwrap_or_else(Instant::now);
+        let start = if clock.fresh.get() { clock.last.get() } else { Instant::now() };
         let outer = self.running.replace(slot);
         self.home.run(job);
         self.running.set(outer);
         let end = Instant::now();
-        self.clock.neighbour.set(Some(end));
+        clock.read(end);
         let running = nanos(end - start);
-        let queued = nanos(start.saturating_duration_since(self.clock.turns.borrow()[ready]));
+        let longest_us = u32::try_from(running.div_ceil(1_000)).unwrap_or(u32::MAX);
+        let queued = nanos(start.saturating_duration_since(clock.turns.borrow()[ready]));
         // Gone, if this run was its last and nobody holds it.
         self.home.with_record(slot, |record| {
             record.running += running * weight;
             record.queued += queued * weight;
-            record.longest = record.longest.max(running);
+            record.longest_us = record.longest_us.max(longest_us);
         });
     }
 
@@ -324,13 +343,6 @@ impl Worker {
         self.reactor.request_shutdown();
     }
 
-    /// The identity of a job that was made here.
-    #[inline]
-    pub(crate) fn id_of(&self, job: &JobRef) -> JobId {
-        // A job of a worker that has ended has no record; nobody can mistake it for another.
-        self.home.with_record(job.slot(), |record| record.id).unwrap_or(JobId(0))
-    }
-
     /// What is known of the job that runs now, if it is a timed one.
     pub(crate) fn running_job(&self) -> Option<JobInfo> {
         self.home.info(self.running.get(), JobInfo::new)
@@ -339,9 +351,7 @@ impl Worker {
     /// All jobs that have not ended.
     pub(crate) fn jobs(&self) -> Vec<JobInfo> {
         let mut jobs = Vec::new();
-        self.home.for_each(|record, runs, priority| {
-            jobs.push(JobInfo::new(record, runs, priority));
-        });
+        self.home.for_each(|sight| jobs.push(JobInfo::new(sight)));
         jobs
     }
 
