@@ -133,7 +133,8 @@ impl<T: 'static> JoinHandle<T> {
         F: Future<Output = T> + 'static,
     {
         let (reference, id) = home.spawn(Task::new(future), Priority::Normal, facts);
-        Self::from_raw(reference.into_raw(), id)
+        // SAFETY: the job was made here, of this future.
+        unsafe { Self::from_raw(reference.into_raw(), id) }
     }
 
     /// As [`spawn`](Self::spawn), with a reference that stays at home beside the handle.
@@ -142,11 +143,15 @@ impl<T: 'static> JoinHandle<T> {
         F: Future<Output = T> + 'static,
     {
         let (reference, id) = home.spawn(Task::new(future), Priority::Normal, facts);
-        (reference.clone(), Self::from_raw(reference.into_raw(), id))
+        // SAFETY: the job was made here, of this future.
+        (reference.clone(), unsafe { Self::from_raw(reference.into_raw(), id) })
     }
 
-    /// The job's output is a `T`: every caller makes the job in the same breath.
-    fn from_raw(job: NonNull<Header>, id: JobId) -> Self {
+    /// Takes over the reference of birth.
+    ///
+    /// # Safety
+    /// The reference is the caller's, and the job's output is a `T`.
+    pub(super) unsafe fn from_raw(job: NonNull<Header>, id: JobId) -> Self {
         JoinHandle {
             job,
             id,
@@ -165,7 +170,8 @@ impl<T: 'static> JoinHandle<T> {
     {
         // SAFETY: the future and its output may go anywhere.
         let job = unsafe { block.post(Posted::new(future, birth)) };
-        Self::from_raw(job, birth.id)
+        // SAFETY: the job was made here, of this future.
+        unsafe { Self::from_raw(job, birth.id) }
     }
 
     /// Sends a closure to a worker, which makes the future there.
@@ -179,7 +185,8 @@ impl<T: 'static> JoinHandle<T> {
         // SAFETY: until its first run, which is at home, there is the closure alone, and it may go
         // anywhere; so may the output.
         let job = unsafe { block.post(Posted::new(lazy, birth)) };
-        Self::from_raw(job, birth.id)
+        // SAFETY: the job was made here, of this future.
+        unsafe { Self::from_raw(job, birth.id) }
     }
 
     /// Takes the output of a done job.

@@ -177,7 +177,7 @@ impl<W: Work> Work for Watched<W> {
         unsafe { self.work.discard() }
     }
 
-    unsafe fn take_output(&self, into: &mut dyn Any) {
+    unsafe fn take_output(&self, into: *mut ()) {
         // SAFETY: passed on.
         unsafe { self.work.take_output(into) };
     }
@@ -266,10 +266,11 @@ impl Rig {
         let probe = Plain::shared(0);
         let work = Task::new(future);
         let work = Watched { work, probe: StdArc::clone(&probe), _memory: self.memory.clone() };
-        let reference = self.home.spawn(work, Priority::Normal, Self::facts());
+        let (reference, id) = self.home.spawn(work, Priority::Normal, Self::facts());
         let waker = reference.waker();
-        let id = self.home.with_record(reference.slot(), |record| record.id).unwrap_or(JobId(0));
-        Job { handle: JoinHandle::from_home(reference, id), waker, probe }
+        // SAFETY: the job was made here, of this future.
+        let handle = unsafe { JoinHandle::from_raw(reference.into_raw(), id) };
+        Job { handle, waker, probe }
     }
 
     /// Makes a job of which only the handle is wanted.
@@ -380,9 +381,8 @@ impl Sender {
         let work = Watched { work, probe: StdArc::clone(&probe), _memory: memory };
         // SAFETY: the future and its output are Send.
         let job = unsafe { self.block.post(work) };
-        // SAFETY: the handle's reference; it is taken out again at once.
-        let reference = unsafe { JobRef::from_raw(job) };
-        (JoinHandle::from_home(reference, id), probe)
+        // SAFETY: the job was made here, of this future.
+        (unsafe { JoinHandle::from_raw(job, id) }, probe)
     }
 }
 
