@@ -23,6 +23,7 @@ use std::panic::Location;
 
 use futures::Stream;
 
+pub use self::core::RUN_EVENTS;
 pub use self::registration::{Control, Registration};
 pub use self::scope::{CloseReport, Closing, Idle, Scope, ScopeHandle};
 pub use self::state::{State, WeakState};

@@ -24,13 +24,14 @@ pub mod time;
 pub use chunk::Chunk;
 pub use error::{BoxError, HandlerError, JoinError, Result};
 pub use handler::{
-    CloseReport, Closing, Control, End, Idle, IntoNext, Next, Registration, Scope, ScopeHandle,
-    State, WeakState, on, on_async, on_each, on_ok,
+    CloseReport, Closing, Control, End, Idle, IntoNext, Next, RUN_EVENTS, Registration, Scope,
+    ScopeHandle, State, WeakState, on, on_async, on_each, on_ok,
 };
 pub use job::join::JoinHandle;
 pub use metrics::{JobId, JobInfo, JobKind, JobStats, Metrics, jobs, metrics};
 pub use payload::Payload;
 pub use queue::Priority;
+pub use queue::ready::{LOW_AGE, NORMAL_AGE};
 pub use runtime::{
     Backend, BackendKind, BackendReport, Builder, Handle, PanicPolicy, Runtime, TURN_JOBS,
     YieldNow, block_on, spawn, spawn_blocking, yield_now,

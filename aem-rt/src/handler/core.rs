@@ -33,7 +33,7 @@ use crate::runtime::context;
 
 /// So many events are handled in a run before others get their turn: enough to spread the cost of a run,
 /// few enough that a source which is always ready keeps nobody waiting for long.
-pub(super) const RUN_EVENTS: usize = 32;
+pub const RUN_EVENTS: usize = 32;
 
 /// How a registration ends.
 pub(super) type Ending = Result<End, HandlerError>;

@@ -15,11 +15,11 @@ use crate::sync::Cell;
 
 /// After so many pops of High in a row while Normal waits, Normal gets one. Small enough that a storm of
 /// urgent work costs Normal a factor of 33 at worst.
-pub(crate) const NORMAL_AGE: u32 = 32;
+pub const NORMAL_AGE: u32 = 32;
 
 /// After so many pops of High or Normal in a row while Low waits, Low gets one: twice as patient, so that
 /// the two rules seldom fall on the same pop.
-pub(crate) const LOW_AGE: u32 = 64;
+pub const LOW_AGE: u32 = 64;
 
 /// An element with a link of its own.
 ///
