@@ -2,4 +2,6 @@
 
 pub mod child;
 pub mod proc;
+pub mod random;
 pub mod scale;
+pub mod watch;
