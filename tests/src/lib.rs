@@ -1,6 +1,7 @@
 //! What the integration tests share: guards, traffic, a fixed random generator.
 
 pub mod child;
+pub mod elsewhere;
 pub mod limits;
 pub mod proc;
 pub mod random;
