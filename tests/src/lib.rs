@@ -1,9 +1,11 @@
 //! What the integration tests share: guards, traffic, a fixed random generator.
 
+pub mod alone;
 pub mod child;
 pub mod elsewhere;
 pub mod limits;
 pub mod proc;
 pub mod random;
 pub mod scale;
+pub mod traffic;
 pub mod watch;

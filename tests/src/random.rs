@@ -25,6 +25,12 @@ impl Random {
         (self.next_u64() % limit as u64) as usize
     }
 
+    /// So many bytes.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let words = (0..count.div_ceil(8)).flat_map(|_| self.next_u64().to_le_bytes());
+        words.take(count).collect()
+    }
+
     /// True once in `many` times.
     pub fn one_in(&mut self, many: usize) -> bool {
         self.below(many) == 0

@@ -1,0 +1,63 @@
+//! Bytes to send, known again when they arrive, and awaits that are cut short.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+/// A sum over bytes in their order (FNV-1a), that can be continued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checksum {
+    sum: u64,
+    bytes: u64,
+}
+
+impl Default for Checksum {
+    fn default() -> Checksum {
+        Checksum { sum: 0xcbf2_9ce4_8422_2325, bytes: 0 }
+    }
+}
+
+impl Checksum {
+    /// The sum of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Checksum {
+        let mut sum = Checksum::default();
+        sum.add(bytes);
+        sum
+    }
+
+    /// Adds what follows.
+    pub fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.sum = (self.sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        self.bytes += bytes.len() as u64;
+    }
+
+    /// How many bytes were added.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// Polls a future at most `polls` times, as others wake it, and drops it then.
+///
+/// The last poll is followed by one more run of the task, so that the future is dropped while what
+/// it waits for may be coming about.
+pub async fn cut_short<F: Future>(future: F, polls: usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        let polled = future.as_mut().poll(cx).map(Some);
+        if polled.is_pending() && left == 0 {
+            cx.waker().wake_by_ref();
+        }
+        polled
+    })
+    .await
+}
