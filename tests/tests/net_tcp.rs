@@ -9,8 +9,9 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use aem::Chunk;
 use aem::net::{TcpListener, TcpStream};
 use aem::time::{sleep, timeout};
 use aem_tests::random::Random;
@@ -45,6 +46,11 @@ async fn mixed_pair() -> (TcpStream, std::net::TcpStream) {
     let (listener, address) = listen().await;
     let theirs = std::net::TcpStream::connect(address).expect("a connection");
     (listener.accept().await.expect("its other end").0, theirs)
+}
+
+/// What a source of chunks gave, as `recv` would.
+fn of_source(next: Option<io::Result<Chunk>>) -> Chunk {
+    next.transpose().expect("bytes").unwrap_or_default()
 }
 
 async fn read_to_end(stream: &TcpStream) -> io::Result<Checksum> {
@@ -126,14 +132,8 @@ fn recv_cut_short_keeps_every_byte() {
             let polls = random.below(3);
             let got = match random.below(5) {
                 0 => cut_short(ours.recv(), polls).await.map(|chunk| chunk.expect("bytes")),
-                1 => match cut_short(chunks.next(), polls).await {
-                    Some(next) => Some(next.transpose().expect("bytes").unwrap_or_default()),
-                    None => None,
-                },
-                2 => match cut_short(ours.chunks().next(), polls).await {
-                    Some(next) => Some(next.transpose().expect("bytes").unwrap_or_default()),
-                    None => None,
-                },
+                1 => cut_short(chunks.next(), polls).await.map(of_source),
+                2 => cut_short(ours.chunks().next(), polls).await.map(of_source),
                 3 => cut_short((&ours).read(&mut buffer), polls)
                     .await
                     .map(|n| buffer[..n.expect("bytes")].to_vec().into()),
@@ -636,103 +636,5 @@ fn stream_of_another_runtime_is_an_error_and_no_hang() {
     run(async {
         assert!(is_told(stream.recv().await.expect_err("its runtime has ended")));
         assert!(is_told(listener.accept().await.expect_err("its runtime has ended")));
-    });
-}
-
-// Out of descriptors.
-
-/// So many descriptors the server has, and so many clients want one.
-const DESCRIPTORS: u64 = 64;
-const CLIENTS: usize = 200;
-
-fn limit_descriptors(count: u64) {
-    let limit = libc::rlimit { rlim_cur: count, rlim_max: count };
-    // SAFETY: `limit` is borrowed for the call.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
-}
-
-fn cpu_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is borrowed for the call.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
-    assert_eq!(result, 0);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-/// The child is the server; the clients are in the parent, whom it tells its address.
-#[test]
-fn out_of_descriptors_it_pauses_and_goes_on() {
-    let name = "out_of_descriptors_it_pauses_and_goes_on";
-    if alone::is_child(name) {
-        return serve_with_few_descriptors();
-    }
-    let mut server = alone::start(name);
-    let address = loop {
-        let line = server.line(LIMIT);
-        if let Some(address) = line.strip_prefix("address ") {
-            break address.parse().expect("an address");
-        }
-    };
-    let clients = thread::spawn(move || crowd(address));
-    let (status, stderr) = server.end(LIMIT);
-    eprint!("{stderr}");
-    assert!(status.success(), "the server failed: {status}");
-    clients.join().expect("the clients");
-    let lines = stderr.lines().filter(|line| line.contains("aem: accepting")).count();
-    assert_eq!(lines, 1, "one line an episode");
-}
-
-/// Clients that connect, all at once, and wait for a word.
-fn crowd(address: SocketAddr) {
-    let clients: Vec<_> =
-        (0..CLIENTS).map(|_| std::net::TcpStream::connect(address).expect("a place")).collect();
-    for mut client in clients {
-        client.set_read_timeout(Some(LIMIT)).expect("a timeout");
-        let mut word = [0; 4];
-        client.read_exact(&mut word).expect("an answer");
-        assert_eq!(&word, b"done");
-    }
-}
-
-fn serve_with_few_descriptors() {
-    limit_descriptors(DESCRIPTORS);
-    let watched = scale::scaled(Duration::from_secs(5), Duration::from_secs(1));
-    run(async {
-        let (listener, address) = listen().await;
-        println!("\naddress {address}");
-        let mut held = Vec::new();
-        loop {
-            match timeout(Duration::from_millis(20), listener.accept()).await {
-                Ok(accepted) => held.push(accepted.expect("shortage is no error").0),
-                // Those that came before it ran out are taken as well.
-                Err(_) if listener.shortages() > 0 => break,
-                Err(_) => {}
-            }
-        }
-        // Full: from here on it only waits, for an accept that is pending all the time.
-        let before = cpu_time();
-        let full = timeout(watched, listener.accept()).await;
-        assert!(full.is_err(), "there was a descriptor left");
-        let used = cpu_time() - before;
-        eprintln!("while full for {watched:?} it used {used:?}");
-        assert!(used < watched / 50, "{used:?} of {watched:?} were used while full");
-        // Descriptors of ours are closed, and it goes on at once, again and again.
-        let mut served = 0;
-        let freed = Instant::now();
-        let mut first = None;
-        while served < CLIENTS {
-            for stream in held.drain(..) {
-                stream.send("done").await.expect("sent");
-                served += 1;
-            }
-            while let Ok(accepted) = timeout(Duration::from_millis(20), listener.accept()).await {
-                first.get_or_insert_with(|| freed.elapsed());
-                held.push(accepted.expect("shortage is no error").0);
-            }
-        }
-        let first = first.expect("more were served");
-        eprintln!("service was back after {first:?}; {} pauses", listener.shortages());
-        assert!(first < Duration::from_secs(1), "{first:?} until service was back");
-        assert!(listener.shortages() >= 1);
     });
 }

@@ -17,7 +17,7 @@ use futures::future::FusedFuture;
 use crate::reactor::{Reactor, TimerKey};
 use crate::runtime::context;
 
-/// The future of [`sleep`](super::sleep) and [`sleep_until`](super::sleep_until).
+/// The future of [`sleep`](super::sleep()) and [`sleep_until`](super::sleep_until).
 ///
 /// It waits on the runtime that polls it, and may be moved from one to another.
 #[must_use = "a sleep does nothing unless it is awaited or polled"]

@@ -168,10 +168,9 @@ fn sleep_can_begin_again() {
 
 #[test]
 fn sleep_moves_to_the_runtime_that_polls_it() {
-    let mut moving = block_on(async {
-        let mut moving = sleep(ms(3));
+    let mut moving = sleep(ms(3));
+    block_on(async {
         assert!((&mut moving).now_or_never().is_none());
-        moving
     });
     block_on(async {
         (&mut moving).await;

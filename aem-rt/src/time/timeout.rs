@@ -9,7 +9,7 @@ use std::{fmt, io};
 use super::Sleep;
 
 pin_project_lite::pin_project! {
-    /// The future of [`timeout`](super::timeout).
+    /// The future of [`timeout`](super::timeout()).
     #[derive(Debug)]
     #[must_use = "a timeout does nothing unless it is awaited or polled"]
     pub struct Timeout<F> {
@@ -52,7 +52,7 @@ impl<F: Future> Future for Timeout<F> {
     }
 }
 
-/// The time given to a [`timeout`](super::timeout) passed first.
+/// The time given to a [`timeout`](super::timeout()) passed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed(());
 

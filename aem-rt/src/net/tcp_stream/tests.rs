@@ -1,5 +1,6 @@
 //! Streams over loopback, looked at from inside.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
@@ -228,7 +229,7 @@ fn reset_is_an_error_that_stays() {
         let (ours, theirs) = mixed_pair().await;
         (&theirs).write_all(b"before").unwrap();
         sleep(Duration::from_millis(2)).await;
-        socket2::SockRef::from(&theirs).set_linger(Some(Duration::ZERO)).unwrap();
+        SockRef::from(&theirs).set_linger(Some(Duration::ZERO)).unwrap();
         assert_eq!(ours.recv().await.unwrap(), b"before");
         drop(theirs);
         for _ in 0..2 {
@@ -325,7 +326,7 @@ fn another_runtime_is_told_so() {
 #[test]
 fn wakers_that_use_the_stream_find_nothing_borrowed() {
     thread_local! {
-        static STREAM: std::cell::RefCell<Option<TcpStream>> = const { std::cell::RefCell::new(None) };
+        static STREAM: RefCell<Option<TcpStream>> = const { RefCell::new(None) };
     }
     struct Meddling;
     fn meddle() {
