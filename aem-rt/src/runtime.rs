@@ -357,7 +357,7 @@ where
     F::Output: 'static,
 {
     let facts = Facts { kind: JobKind::Task, location: Location::caller() };
-    context::with(|worker| JoinHandle::spawn(worker.home(), future, facts))
+    context::here(|here| JoinHandle::spawn(here, future, facts))
 }
 
 /// Runs a closure that blocks on a thread of its own kind, from a bounded pool that starts with its first
@@ -385,7 +385,7 @@ where
     let facts = Facts { kind: JobKind::Blocking, location: Location::caller() };
     let worker = context::current();
     let waiting = worker.pool().submit(closure);
-    JoinHandle::spawn(worker.home(), waiting, facts)
+    JoinHandle::spawn(worker.home().here(), waiting, facts)
 }
 
 /// Lets every other job that is ready run first.

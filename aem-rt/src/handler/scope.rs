@@ -198,7 +198,7 @@ where
     F::Output: 'static,
 {
     let facts = Facts { kind: JobKind::Task, location };
-    context::with(|worker| JoinHandle::spawn_held(worker.home(), future, facts))
+    context::here(|here| JoinHandle::spawn_held(here, future, facts))
 }
 
 pin_project! {

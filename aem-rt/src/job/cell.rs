@@ -189,21 +189,29 @@ pub(super) fn allocate<W: Work>(
         Origin::Home => (Local::new(false), Remote::new(), 2),
         Origin::Posted => (Local::new(false), Remote::new_posted(), 1),
     };
-    let header = Header {
-        table: Whole::<W>::TABLE,
-        owner: AtomicUsize::new(owner.as_ptr() as usize),
-        remote,
-        mail: Cell::new(0),
-        local,
-        references: Cell::new(references),
-        ready: Cell::new(None),
-        slot: Cell::new(UNREGISTERED),
-        priority: Cell::new(priority as u8 | if work.is_timed() { TIMED } else { 0 }),
-        stamp: Cell::new(0),
-        runs: Cell::new(0),
-        join: UnsafeCell::new(None),
-    };
-    let whole = Box::into_raw(Box::new(Whole { header, work }));
+    let timed = if work.is_timed() { TIMED } else { 0 };
+    let mut whole = Box::<Whole<W>>::new_uninit();
+    // Written in its place: by way of the stack it would be read back in larger pieces than it was written
+    // in, which a processor does not like.
+    whole.write(Whole {
+        header: Header {
+            table: Whole::<W>::TABLE,
+            owner: AtomicUsize::new(owner.as_ptr().expose_provenance()),
+            remote,
+            mail: Cell::new(0),
+            local,
+            references: Cell::new(references),
+            ready: Cell::new(None),
+            slot: Cell::new(UNREGISTERED),
+            priority: Cell::new(priority as u8 | timed),
+            stamp: Cell::new(0),
+            runs: Cell::new(0),
+            join: UnsafeCell::new(None),
+        },
+        work,
+    });
+    // SAFETY: written just now.
+    let whole = Box::into_raw(unsafe { whole.assume_init() });
     // SAFETY: a box is not null. The pointer keeps the whole cell's provenance.
     unsafe { NonNull::new_unchecked(whole) }.cast()
 }

@@ -17,7 +17,7 @@ use futures::future::FusedFuture;
 
 use super::cell::{self, Birth, Header};
 use super::contain;
-use super::owner::{Block, Home, Mail, Owner, hold};
+use super::owner::{Block, Here, Mail, Owner, hold};
 use super::registry::{Facts, JobId, Lost};
 use super::state::{Left, Wish};
 use super::task::{Lazy, Posted, Task};
@@ -108,13 +108,19 @@ pub(super) unsafe fn receive(note: NonNull<Note>, owner: &Owner) {
 /// # Cancel safety
 /// Awaiting `&mut handle` may be given up and taken up again; the result stays.
 pub struct JoinHandle<T> {
-    job: NonNull<Header>,
+    /// None once the output has been taken.
+    job: Option<NonNull<Header>>,
     id: JobId,
+    /// What few handles need, so that all others are small.
+    extra: Option<Box<Extra>>,
+    _output: PhantomData<T>,
+}
+
+#[derive(Default)]
+struct Extra {
     /// Whom the last note names; from the first one on there are only notes.
     noted: Option<Waker>,
-    taken: bool,
     abort_on_drop: bool,
-    _output: PhantomData<T>,
 }
 
 // SAFETY: the cell may be used from any thread; the output alone belongs to one type of value, and goes where
@@ -128,21 +134,21 @@ impl<T> Unpin for JoinHandle<T> {}
 impl<T: 'static> JoinHandle<T> {
     /// Makes a job of a future, on its owner's thread.
     #[inline]
-    pub(crate) fn spawn<F>(home: &Home, future: F, facts: Facts) -> Self
+    pub(crate) fn spawn<F>(here: Here<'_>, future: F, facts: Facts) -> Self
     where
         F: Future<Output = T> + 'static,
     {
-        let (reference, id) = home.spawn(Task::new(future), Priority::Normal, facts);
+        let (reference, id) = here.spawn(Task::new(future), Priority::Normal, facts);
         // SAFETY: the job was made here, of this future.
         unsafe { Self::from_raw(reference.into_raw(), id) }
     }
 
     /// As [`spawn`](Self::spawn), with a reference that stays at home beside the handle.
-    pub(crate) fn spawn_held<F>(home: &Home, future: F, facts: Facts) -> (JobRef, Self)
+    pub(crate) fn spawn_held<F>(here: Here<'_>, future: F, facts: Facts) -> (JobRef, Self)
     where
         F: Future<Output = T> + 'static,
     {
-        let (reference, id) = home.spawn(Task::new(future), Priority::Normal, facts);
+        let (reference, id) = here.spawn(Task::new(future), Priority::Normal, facts);
         // SAFETY: the job was made here, of this future.
         (reference.clone(), unsafe { Self::from_raw(reference.into_raw(), id) })
     }
@@ -152,14 +158,7 @@ impl<T: 'static> JoinHandle<T> {
     /// # Safety
     /// The reference is the caller's, and the job's output is a `T`.
     pub(super) unsafe fn from_raw(job: NonNull<Header>, id: JobId) -> Self {
-        JoinHandle {
-            job,
-            id,
-            noted: None,
-            taken: false,
-            abort_on_drop: false,
-            _output: PhantomData,
-        }
+        JoinHandle { job: Some(job), id, extra: None, _output: PhantomData }
     }
 
     /// Sends a future to a worker, as a job.
@@ -189,43 +188,47 @@ impl<T: 'static> JoinHandle<T> {
         unsafe { Self::from_raw(job, birth.id) }
     }
 
-    /// Takes the output of a done job.
-    fn take(&mut self) -> Result<T, JoinError> {
+    /// Takes the output of a done job, and lets the job go.
+    fn take(&mut self, job: NonNull<Header>) -> Result<T, JoinError> {
         let mut output: Option<Result<T, JoinError>> = None;
-        self.taken = true;
+        self.job = None;
         // SAFETY: done, as the caller saw by an Acquire; the handle is here, so the output is ours; and
         // the work was made with this type of output, by `spawn`, `post` or `post_with`.
-        unsafe { cell::take_output(self.job, (&raw mut output).cast()) };
+        unsafe { cell::take_output(job, (&raw mut output).cast()) };
+        // SAFETY: our reference, which is gone from the handle.
+        unsafe { waker::release(job) };
         output.unwrap_or_else(|| Err(JoinError::cancelled()))
     }
 }
 
 impl<T> JoinHandle<T> {
-    fn header(&self) -> &Header {
+    fn header(&self) -> Option<&Header> {
         // SAFETY: alive by our reference.
-        unsafe { self.job.as_ref() }
+        self.job.map(|job| unsafe { job.as_ref() })
     }
 
     /// Cancels the job: its future is dropped instead of being polled again, and the handle gives
     /// [`JoinError::is_cancelled`]. A job that has ended is not touched. Works from any thread.
     pub fn abort(&self) {
-        if self.header().is_home() {
+        let Some(job) = self.job else { return };
+        // SAFETY: alive by our reference.
+        if unsafe { job.as_ref() }.is_home() {
             // SAFETY: alive by our reference, and the owner's thread.
-            unsafe { cell::abort_home(self.job) };
+            unsafe { cell::abort_home(job) };
         } else {
             // SAFETY: alive by our reference. A merged job is done.
-            unsafe { waker::tell(self.job, Wish::Abort) };
+            unsafe { waker::tell(job, Wish::Abort) };
         }
     }
 
     /// Whether the job has ended.
     pub fn is_finished(&self) -> bool {
-        self.header().local.is_done()
+        self.header().is_none_or(|header| header.local.is_done())
     }
 
     /// From here on, dropping the handle cancels the job.
     pub fn abort_on_drop(mut self) -> Self {
-        self.abort_on_drop = true;
+        self.extra.get_or_insert_default().abort_on_drop = true;
         self
     }
 
@@ -233,18 +236,21 @@ impl<T> JoinHandle<T> {
     pub fn id(&self) -> JobId {
         self.id
     }
+}
 
-    /// Drops the output of a done job on a thread that is not its owner's.
-    fn discard_away(&self) {
-        // SAFETY: alive by our reference.
-        let work = unsafe { cell::work(self.job) };
-        // SAFETY: done, as the caller saw by an Acquire; the output is ours.
-        if let Some(panic) = unsafe { work.discard() } {
-            // SAFETY: our reference.
-            let sent = unsafe { send(self.job, Content::Unread(panic)) };
-            if let Err(Content::Unread(panic)) = sent {
-                crate::report::line(format_args!("{}", Lost::anonymous(panic)));
-            }
+/// Drops the output of a done job on a thread that is not its owner's.
+///
+/// # Safety
+/// The caller has a reference and saw, by an Acquire, that the job is done; the output is the caller's.
+unsafe fn discard_away(job: NonNull<Header>) {
+    // SAFETY: alive by the caller's reference.
+    let work = unsafe { cell::work(job) };
+    // SAFETY: passed on.
+    if let Some(panic) = unsafe { work.discard() } {
+        // SAFETY: the caller's reference.
+        let sent = unsafe { send(job, Content::Unread(panic)) };
+        if let Err(Content::Unread(panic)) = sent {
+            crate::report::line(format_args!("{}", Lost::anonymous(panic)));
         }
     }
 }
@@ -252,69 +258,93 @@ impl<T> JoinHandle<T> {
 impl<T: 'static> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if this.taken {
-            return Poll::Pending;
+        let Some(job) = this.job else { return Poll::Pending };
+        // SAFETY: alive by our reference.
+        let header = unsafe { job.as_ref() };
+        if header.local.is_done() {
+            return Poll::Ready(this.take(job));
         }
-        if this.header().local.is_done() {
-            return Poll::Ready(this.take());
+        let noted = this.extra.as_ref().and_then(|extra| extra.noted.as_ref());
+        if noted.is_some() || !header.is_home() {
+            return this.poll_away(job, context.waker());
         }
-        let waker = context.waker();
-        if this.noted.is_none() && this.header().is_home() {
-            // SAFETY: alive by our reference, the owner's thread, not done.
-            if !unsafe { cell::will_wake(this.job, waker) } {
-                let waker = waker.clone();
-                // SAFETY: as above: a clone runs no job.
-                drop(unsafe { cell::set_join(this.job, Some(waker)) });
-            }
-            return Poll::Pending;
+        // SAFETY: alive by our reference, the owner's thread, not done.
+        if !unsafe { cell::will_wake(job, context.waker()) } {
+            let waker = context.waker().clone();
+            // SAFETY: as above: a clone runs no job.
+            drop(unsafe { cell::set_join(job, Some(waker)) });
         }
+        Poll::Pending
+    }
+}
+
+impl<T: 'static> JoinHandle<T> {
+    /// A poll on another thread, or after one.
+    #[cold]
+    fn poll_away(&mut self, job: NonNull<Header>, waker: &Waker) -> Poll<Result<T, JoinError>> {
         // A loop of polls with the same waker sends one note, not one each.
-        if this.noted.as_ref().is_some_and(|noted| noted.will_wake(waker)) {
+        let noted = self.extra.as_ref().and_then(|extra| extra.noted.as_ref());
+        if noted.is_some_and(|noted| noted.will_wake(waker)) {
             return Poll::Pending;
         }
         // SAFETY: our reference.
-        match unsafe { send(this.job, Content::Wake(waker.clone())) } {
+        match unsafe { send(job, Content::Wake(waker.clone())) } {
             Ok(()) => {
-                this.noted = Some(waker.clone());
+                let waker = waker.clone();
+                let before = self.extra.get_or_insert_default().noted.replace(waker);
+                drop(before);
                 Poll::Pending
             }
             // The worker has ended, so the job is done, and visible by the Acquire of the push.
-            Err(_) => Poll::Ready(this.take()),
+            Err(_) => Poll::Ready(self.take(job)),
         }
     }
 }
 
 impl<T: 'static> FusedFuture for JoinHandle<T> {
     fn is_terminated(&self) -> bool {
-        self.taken
+        self.job.is_none()
     }
 }
 
 impl<T> Drop for JoinHandle<T> {
+    #[inline]
     fn drop(&mut self) {
-        if self.abort_on_drop {
+        if self.job.is_some() {
+            self.part();
+        }
+    }
+}
+
+impl<T> JoinHandle<T> {
+    /// The handle goes before the output was taken.
+    fn part(&mut self) {
+        if self.extra.as_ref().is_some_and(|extra| extra.abort_on_drop) {
             self.abort();
         }
-        let header = self.header();
+        let Some(job) = self.job.take() else { return };
+        // SAFETY: alive by our reference.
+        let header = unsafe { job.as_ref() };
         if header.is_home() {
             match header.local.leave() {
-                Left::OutputIsYours if self.taken => {}
                 // SAFETY: our reference, the owner's thread; the output is ours.
-                Left::OutputIsYours => unsafe { cell::discard(self.job) },
+                Left::OutputIsYours => unsafe { cell::discard(job) },
                 // SAFETY: our reference, the owner's thread, not done. The waker is dropped here, where
                 // its owner expects it.
-                Left::Later => drop(unsafe { cell::set_join(self.job, None) }),
+                Left::Later => drop(unsafe { cell::set_join(job, None) }),
             }
-        } else if !self.taken {
+        } else {
             // SAFETY: our reference.
-            if header.local.is_done() || !unsafe { waker::tell(self.job, Wish::Left) } {
-                self.discard_away();
+            if header.local.is_done() || !unsafe { waker::tell(job, Wish::Left) } {
+                // SAFETY: done, by an Acquire in either; the handle is here, so the output is ours.
+                unsafe { discard_away(job) };
             }
         }
         // SAFETY: our reference.
-        unsafe { waker::release(self.job) };
+        unsafe { waker::release(job) };
     }
 }
 

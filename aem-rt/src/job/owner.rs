@@ -23,7 +23,7 @@ use super::waker::JobRef;
 use crate::queue::inject::{Batch, Inject, Post, Pushed};
 use crate::queue::ready::Ready;
 use crate::queue::{Priority, Unpark};
-use crate::sync::{Arc, AtomicU64, Cell, Ordering, UnsafeCell, set_current};
+use crate::sync::{Arc, AtomicU64, Cell, Ordering, UnsafeCell, current, set_current};
 
 /// How often the end of a worker goes through all jobs, cancels what there is and drops it, before it gives
 /// up on destructors that keep spawning. Each round ends whatever existed when it began, so that only a
@@ -126,11 +126,8 @@ impl Owner {
         let Some(Birth { id, kind, location }) = birth else {
             return;
         };
-        self.enter_record(job, Record::new(job, id, Facts { kind, location }));
-    }
-
-    fn enter_record(&self, job: NonNull<Header>, record: Record) {
-        let slot = self.with_registry(|registry| registry.insert(record));
+        let facts = Facts { kind, location };
+        let slot = self.with_registry(|registry| registry.insert(job, id, facts));
         // SAFETY: the caller has the job.
         unsafe { job.as_ref() }.set_slot(slot);
     }
@@ -186,7 +183,7 @@ impl std::fmt::Debug for Owner {
 /// What a record and the header say together.
 fn sight<'a>(registry: &'a Registry, slot: u32, record: &'a Record) -> Sight<'a> {
     // SAFETY: a registered cell is alive: it is struck out before it is freed or merged.
-    let header = unsafe { record.job.as_ref() };
+    let header = unsafe { record.job().as_ref() };
     let runs = record.runs + u64::from(header.runs());
     Sight { record, name: registry.name(slot), runs, priority: header.priority() }
 }
@@ -322,6 +319,8 @@ impl Popped {
 #[derive(Debug)]
 pub(crate) struct Entered {
     outer: usize,
+    /// Keeps the current address good.
+    _block: Block,
     _not_send: PhantomData<*mut ()>,
 }
 
@@ -368,53 +367,13 @@ impl Home {
     /// Makes this worker the current one of its thread until the guard goes; they nest.
     pub(crate) fn enter(&self) -> Entered {
         let outer = set_current(self.block.address().as_ptr() as usize);
-        Entered { outer, _not_send: PhantomData }
+        Entered { outer, _block: self.block(), _not_send: PhantomData }
     }
 
-    /// Makes a job and puts it into the ready queue. At the end of the worker it is born cancelled.
+    /// The proof that this is the owner's thread, for a while.
     #[inline]
-    pub(crate) fn spawn<W: Work>(
-        &self,
-        work: W,
-        priority: Priority,
-        facts: Facts,
-    ) -> (JobRef, JobId) {
-        if self.owner().closing.get() && self.owner().is_closed() {
-            return (self.stillborn(work, priority), self.owner().next_id());
-        }
-        let (reference, id) = self.make(work, priority, facts);
-        if self.owner().closing.get() {
-            reference.abort();
-        } else {
-            reference.start();
-        }
-        (reference, id)
-    }
-
-    /// A job for a worker that has ended: the destructor of an output can still ask for one.
-    #[cold]
-    fn stillborn<W: Work>(&self, work: W, priority: Priority) -> JobRef {
-        let job = cell::allocate(self.block.address(), Origin::Posted, priority, work);
-        // SAFETY: nobody else knows the cell.
-        unsafe { reject(job) };
-        // SAFETY: the one reference that a rejected cell has; made on the owner's thread.
-        unsafe { JobRef::from_raw(job) }
-    }
-
-    /// Makes a job that waits to be woken.
-    #[inline]
-    pub(crate) fn make<W: Work>(
-        &self,
-        work: W,
-        priority: Priority,
-        facts: Facts,
-    ) -> (JobRef, JobId) {
-        let owner = self.owner();
-        let job = cell::allocate(self.block.address(), Origin::Home, priority, work);
-        let id = owner.next_id();
-        owner.enter_record(job, Record::new(job, id, facts));
-        // SAFETY: one of the two references of birth; made on the owner's thread.
-        (unsafe { JobRef::from_raw(job) }, id)
+    pub(crate) fn here(&self) -> Here<'_> {
+        Here { owner: self.owner(), _not_send: PhantomData }
     }
 
     /// The next job to run.
@@ -508,7 +467,7 @@ impl Home {
         self.owner().with_registry(|registry| {
             for (slot, record) in registry.iter() {
                 // SAFETY: a registered cell is alive: it is struck out before it is freed or merged.
-                if !unsafe { record.job.as_ref() }.local.is_done() {
+                if !unsafe { record.job().as_ref() }.local.is_done() {
                     look(sight(registry, slot, record));
                 }
             }
@@ -534,7 +493,7 @@ impl Home {
     pub(crate) fn abort_all(&self, but: Option<Kind>) {
         let jobs = self.owner().with_registry(|registry| {
             let wanted = registry.iter().filter(|(_, record)| Some(record.kind) != but);
-            wanted.map(|(_, record)| record.job).collect::<Vec<_>>()
+            wanted.map(|(_, record)| record.job()).collect::<Vec<_>>()
         });
         for job in jobs {
             // SAFETY: registered, so alive; an abort runs no foreign code, so all stay so.
@@ -583,6 +542,79 @@ impl Home {
         let mut alive = 0;
         self.for_each(|_| alive += 1);
         alive
+    }
+}
+
+/// The proof that this is the thread of a worker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Here<'a> {
+    owner: &'a Owner,
+    _not_send: PhantomData<*mut ()>,
+}
+
+/// Does something as the worker that runs on this thread now. None outside of one.
+#[inline]
+pub(crate) fn with_here<R>(act: impl FnOnce(Here<'_>) -> R) -> Option<R> {
+    let owner = NonNull::new(std::ptr::with_exposed_provenance_mut::<Owner>(current()))?;
+    // SAFETY: the address was set by `Home::enter`, on this thread, whose guard keeps the block alive and
+    // takes the address away when it goes; a guard that goes during `act` leaves its block to `Home`.
+    let owner = unsafe { owner.as_ref() };
+    Some(act(Here { owner, _not_send: PhantomData }))
+}
+
+impl Here<'_> {
+    /// Whether jobs are born cancelled.
+    #[inline]
+    pub(crate) fn is_closing(self) -> bool {
+        self.owner.closing.get()
+    }
+
+    /// Makes a job and puts it into the ready queue. At the end of the worker it is born cancelled.
+    #[inline]
+    pub(crate) fn spawn<W: Work>(
+        self,
+        work: W,
+        priority: Priority,
+        facts: Facts,
+    ) -> (JobRef, JobId) {
+        if self.owner.closing.get() && self.owner.is_closed() {
+            return (self.stillborn(work, priority), self.owner.next_id());
+        }
+        let (reference, id) = self.make(work, priority, facts);
+        if self.owner.closing.get() {
+            reference.abort();
+        } else {
+            reference.start();
+        }
+        (reference, id)
+    }
+
+    /// A job for a worker that has ended: the destructor of an output can still ask for one.
+    #[cold]
+    fn stillborn<W: Work>(self, work: W, priority: Priority) -> JobRef {
+        let job = cell::allocate(NonNull::from(self.owner), Origin::Posted, priority, work);
+        // SAFETY: nobody else knows the cell.
+        unsafe { reject(job) };
+        // SAFETY: the one reference that a rejected cell has; made on the owner's thread.
+        unsafe { JobRef::from_raw(job) }
+    }
+
+    /// Makes a job that waits to be woken.
+    #[inline]
+    pub(crate) fn make<W: Work>(
+        self,
+        work: W,
+        priority: Priority,
+        facts: Facts,
+    ) -> (JobRef, JobId) {
+        let owner = self.owner;
+        let job = cell::allocate(NonNull::from(self.owner), Origin::Home, priority, work);
+        let id = owner.next_id();
+        let slot = owner.with_registry(|registry| registry.insert(job, id, facts));
+        // SAFETY: made just now.
+        unsafe { job.as_ref() }.set_slot(slot);
+        // SAFETY: one of the two references of birth; made on the owner's thread.
+        (unsafe { JobRef::from_raw(job) }, id)
     }
 }
 

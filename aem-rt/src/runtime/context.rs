@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::worker::Worker;
-use crate::job::owner::Entered;
+use crate::job::owner::{Entered, Here, with_here};
 use crate::reactor::Reactor;
 
 thread_local! {
@@ -38,27 +38,17 @@ pub(crate) fn current() -> Rc<Worker> {
     }
 }
 
-/// Spawns something on the worker of this thread: `act` moves values and calls no foreign code.
+/// Does something as this thread's worker.
 ///
 /// # Panics
 /// Outside of a runtime; the text says how to enter one.
 #[inline]
 #[track_caller]
-pub(crate) fn with<R>(act: impl FnOnce(&Worker) -> R) -> R {
-    CURRENT.with(|current| {
-        let borrowed = current.borrow();
-        match &*borrowed {
-            // What is done here with a worker that runs on calls no foreign code, so the borrow may last.
-            Some(worker) if !worker.home().is_closing() => act(worker),
-            // At the end of a runtime a job may be dropped at its birth.
-            Some(worker) => {
-                let worker = Rc::clone(worker);
-                drop(borrowed);
-                act(&worker)
-            }
-            None => panic!("{OUTSIDE}"),
-        }
-    })
+pub(crate) fn here<R>(act: impl FnOnce(Here<'_>) -> R) -> R {
+    match with_here(act) {
+        Some(result) => result,
+        None => panic!("{OUTSIDE}"),
+    }
 }
 
 /// The reactor of this thread's worker.

@@ -173,7 +173,7 @@ impl Worker {
         kind: JobKind,
         location: &'static Location<'static>,
     ) -> (JobRef, JobId) {
-        self.home.spawn(work, Priority::Normal, Facts { kind, location })
+        self.home.here().spawn(work, Priority::Normal, Facts { kind, location })
     }
 
     /// Runs jobs until the future is done.
@@ -194,7 +194,8 @@ impl Worker {
         self.occupied.set(true);
         let facts = Facts { kind: JobKind::Main, location };
         let awake = Rc::new(Cell::new(false));
-        let (root, _) = self.home.make(Root { awake: Rc::clone(&awake) }, Priority::Normal, facts);
+        let (root, _) =
+            self.home.here().make(Root { awake: Rc::clone(&awake) }, Priority::Normal, facts);
         let root = Vacate(self, root);
         let waker = root.1.waker();
         let mut future = pin!(future);

@@ -1,7 +1,6 @@
 //! What the models are built of: a worker on the thread at hand, and values that notice a race.
 #![allow(unsafe_code)]
 
-use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::Location;
 use std::pin::{Pin, pin};
@@ -14,9 +13,8 @@ use crate::job::Payload;
 use crate::job::cell::{Birth, Work};
 use crate::job::join::JoinHandle;
 use crate::job::owner::{Block, Entered, Home};
-use crate::job::registry::{Facts, JobId, Kind};
+use crate::job::registry::{Facts, Kind};
 use crate::job::task::{Posted, Task};
-use crate::job::waker::JobRef;
 use crate::queue::{Priority, Unpark};
 use crate::sync::testing::{Condvar, Mutex};
 use crate::sync::{AtomicUsize, UnsafeCell, current, set_current};
@@ -266,7 +264,7 @@ impl Rig {
         let probe = Plain::shared(0);
         let work = Task::new(future);
         let work = Watched { work, probe: StdArc::clone(&probe), _memory: self.memory.clone() };
-        let (reference, id) = self.home.spawn(work, Priority::Normal, Self::facts());
+        let (reference, id) = self.home.here().spawn(work, Priority::Normal, Self::facts());
         let waker = reference.waker();
         // SAFETY: the job was made here, of this future.
         let handle = unsafe { JoinHandle::from_raw(reference.into_raw(), id) };
