@@ -2,7 +2,7 @@
 //! once an episode, and serves again as soon as there are descriptors.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use aem_tests::child::Program;
@@ -50,6 +50,13 @@ fn await_service(clients: &mut Vec<TcpStream>, wanted: usize, limit: Duration) -
         }
         assert!(Instant::now() < deadline, "{} of {wanted} served in time", served.len());
     }
+}
+
+/// Goes, and waits until the server has closed its end as well: its descriptor is free by then.
+fn leave(mut client: TcpStream) {
+    client.shutdown(Shutdown::Write).expect("a connection");
+    client.set_read_timeout(Some(LIMIT)).expect("a time limit");
+    assert_eq!(client.read(&mut [0; 64]).expect("the end"), 0);
 }
 
 /// Nanoseconds on a processor.
@@ -123,7 +130,9 @@ fn descriptors_that_others_free_are_found_within_a_second() {
         child.tell("release");
         assert_eq!(child.line(LIMIT), "released");
         // Nobody tells the listener of these, so this is its own next try.
-        await_service(&mut clients, 8, Duration::from_secs(1));
+        for client in await_service(&mut clients, 8, Duration::from_secs(1)) {
+            leave(client);
+        }
     }
     let errors = child.kill();
     assert_eq!(lines_about_it(&errors), 1, "one episode: {errors}");
