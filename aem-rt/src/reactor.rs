@@ -204,7 +204,12 @@ impl Reactor {
         self.mailbox.on_descriptor_freed(waker);
     }
 
-    fn check_open(&self) -> io::Result<()> {
+    /// Whether anything can still be asked of it.
+    ///
+    /// # Errors
+    ///
+    /// If it is closed.
+    pub(crate) fn check_open(&self) -> io::Result<()> {
         if self.closed.get() { Err(ended()) } else { Ok(()) }
     }
 }

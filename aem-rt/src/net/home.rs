@@ -13,8 +13,9 @@ use crate::runtime::context;
 ///
 /// # Errors
 ///
-/// If another runtime runs here, or none.
+/// If another runtime runs here, or none, or its own has ended.
 pub(super) fn check(reactor: &Rc<Reactor>) -> io::Result<()> {
+    reactor.check_open()?;
     match context::try_reactor() {
         Some(current) if Rc::ptr_eq(&current, reactor) => Ok(()),
         Some(_) => Err(elsewhere()),
@@ -29,8 +30,9 @@ pub(super) fn check(reactor: &Rc<Reactor>) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// If another runtime runs here.
+/// If another runtime runs here, or its own has ended.
 pub(super) fn check_unless_outside(reactor: &Rc<Reactor>) -> io::Result<()> {
+    reactor.check_open()?;
     match context::try_reactor() {
         Some(current) if !Rc::ptr_eq(&current, reactor) => Err(elsewhere()),
         _ => Ok(()),
@@ -39,7 +41,7 @@ pub(super) fn check_unless_outside(reactor: &Rc<Reactor>) -> io::Result<()> {
 
 fn elsewhere() -> io::Error {
     io::Error::other(
-        "this socket belongs to another runtime, or to one that has ended: use it inside the \
-         block_on of the one that made it",
+        "this socket belongs to another runtime: use it inside the block_on of the one that made \
+         it",
     )
 }

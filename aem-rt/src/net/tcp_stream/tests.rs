@@ -318,7 +318,12 @@ fn another_runtime_is_told_so() {
     let outside = stream.recv().now_or_never();
     assert!(matches!(outside, Some(Err(_))), "outside of a runtime it would hang");
     drop(inner);
-    block_on(async { assert!(stream.recv().await.is_err()) });
+    let late = stream.send("late").now_or_never().expect("an answer at once");
+    assert!(late.unwrap_err().to_string().contains("ended"));
+    block_on(async {
+        let text = stream.recv().await.unwrap_err().to_string();
+        assert!(text.contains("ended"), "{text}");
+    });
     drop(stream);
 }
 
