@@ -51,7 +51,17 @@ pub(crate) fn contain<R>(code: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(code))
 }
 
+/// Throws away what a panic carried. It is a value of the user's and may panic as it goes; a panic that
+/// carries panics without end is leaked.
+pub(crate) fn dispose(panic: Payload) {
+    if let Err(again) = contain(|| drop(panic)) {
+        std::mem::forget(again);
+    }
+}
+
 #[cfg(test)]
 mod loom_tests;
+#[cfg(test)]
+mod rig;
 #[cfg(test)]
 mod tests;

@@ -51,7 +51,7 @@ const UNSAFE_ISLANDS: &[&str] = &[
     "job/waker",
     "job/join",
     "job/owner",
-    "job/loom_tests/rig",
+    "job/rig",
     "queue/ready",
     "queue/inject",
     "backend/pool",

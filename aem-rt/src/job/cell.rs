@@ -406,6 +406,10 @@ unsafe fn settle(job: NonNull<Header>) {
     // number of times without a push, and a push ends the loop.
     loop {
         let view = header.remote.observe();
+        if header.references.get() == i32::MIN {
+            // As in `retain_home`: one more would make it the largest number.
+            std::process::abort();
+        }
         let local = i64::from(header.references.get());
         if local > 0 || view.is_queued() || owner.is_closed() {
             // A drain or the end of the worker comes by.
@@ -582,13 +586,16 @@ pub(super) unsafe fn receive(job: NonNull<Header>) {
     // The guard comes first: once QUEUED is clear, another thread's drop may queue the cell again, but
     // only this thread can free it.
     header.references.set(header.references.get() + 1);
-    let Taken { wake, abort, left, debt } = header.remote.take();
+    let Taken { wake, mut abort, left, debt } = header.remote.take();
     header.references.set((i64::from(header.references.get()) + debt) as i32);
     if header.slot.get() == UNREGISTERED && !header.local.is_done() {
         // SAFETY: passed on.
         let birth = unsafe { work(job) }.birth();
         // SAFETY: a live cell keeps its owner's block alive.
-        unsafe { header.owner().as_ref() }.register(job, birth);
+        let owner = unsafe { header.owner().as_ref() };
+        owner.register(job, birth);
+        // It was on its way when the end began, or it would have been cancelled by its sender.
+        abort |= owner.is_closing();
     }
     if left {
         match header.local.leave() {

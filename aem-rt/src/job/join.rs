@@ -83,7 +83,10 @@ pub(super) unsafe fn receive(note: NonNull<Note>, owner: &Owner) {
     match note.content {
         Content::Wake(waker) => {
             let woken = contain(|| {
-                if header.local.is_done() {
+                if !header.local.is_held() {
+                    // The handle went while its note was under way: nobody waits any more.
+                    drop(waker);
+                } else if header.local.is_done() {
                     waker.wake();
                 } else {
                     // SAFETY: the note's reference, the owner's thread, not done.
@@ -245,8 +248,9 @@ impl<T> JoinHandle<T> {
 unsafe fn discard_away(job: NonNull<Header>) {
     // SAFETY: alive by the caller's reference.
     let work = unsafe { cell::work(job) };
-    // SAFETY: passed on.
-    if let Some(panic) = unsafe { work.discard() } {
+    // SAFETY: passed on. Its destructor's panic is told as the job's own would be, as at home.
+    let unread = contain(|| unsafe { work.discard() });
+    if let Some(panic) = unread.unwrap_or_else(Some) {
         // SAFETY: the caller's reference.
         let sent = unsafe { send(job, Content::Unread(panic)) };
         if let Err(Content::Unread(panic)) = sent {
@@ -328,13 +332,13 @@ impl<T> JoinHandle<T> {
         let Some(job) = self.job.take() else { return };
         // SAFETY: alive by our reference.
         let header = unsafe { job.as_ref() };
+        let mut join = None;
         if header.is_home() {
             match header.local.leave() {
                 // SAFETY: our reference, the owner's thread; the output is ours.
                 Left::OutputIsYours => unsafe { cell::discard(job) },
-                // SAFETY: our reference, the owner's thread, not done. The waker is dropped here, where
-                // its owner expects it.
-                Left::Later => drop(unsafe { cell::set_join(job, None) }),
+                // SAFETY: our reference, the owner's thread, not done.
+                Left::Later => join = unsafe { cell::set_join(job, None) },
             }
         } else {
             // SAFETY: our reference.
@@ -345,6 +349,8 @@ impl<T> JoinHandle<T> {
         }
         // SAFETY: our reference.
         unsafe { waker::release(job) };
+        // Here, where its owner expects it, and last, as it may panic.
+        drop(join);
     }
 }
 

@@ -10,16 +10,16 @@
 //! | `join` | handles on other threads: notes, outputs, panics that nobody read |
 //! | `end` | the end of a worker: close, bounce, seal, what outlives it (DRAIN, HOME) |
 //! | `table` | each row of the transition table, the owner's column against the others' |
-//! | `rig` | what the models are built of |
+//! | `super::rig` | what the models are built of |
 //!
 //! How they notice: values of jobs are made on the thread that races, in cells whose every access loom
-//! checks ([`rig::Plain`]), and the memory of each cell holds such a value until it is freed. What a job
+//! checks ([`Plain`](super::rig::Plain)), and the memory of each cell holds such a value until it is freed. What a job
 //! must learn by a wake alone it reads from a Relaxed flag: if the wake does not carry it, some execution
 //! reads the old value, and the job is never done, which loom calls a deadlock.
 
 mod count;
 mod end;
 mod join;
-mod rig;
+
 mod table;
 mod wake;

@@ -23,7 +23,9 @@ use super::waker::JobRef;
 use crate::queue::inject::{Batch, Inject, Post, Pushed};
 use crate::queue::ready::Ready;
 use crate::queue::{Priority, Unpark};
-use crate::sync::{Arc, AtomicU64, Cell, Ordering, UnsafeCell, current, set_current};
+use crate::sync::{
+    Arc, AtomicBool, AtomicU64, Cell, Ordering, UnsafeCell, current, set_current,
+};
 
 /// How often the end of a worker goes through all jobs, cancels what there is and drops it, before it gives
 /// up on destructors that keep spawning. Each round ends whatever existed when it began, so that only a
@@ -76,13 +78,13 @@ pub(crate) struct Owner {
     /// The worker's number, in the upper bits of its jobs' ids.
     number: u64,
     posted_ids: AtomicU64,
+    /// New jobs are born cancelled. Written by the owner.
+    closing: AtomicBool,
     // From here on: the owner's thread only.
     ids: Cell<u64>,
     ready: UnsafeCell<Ready<Header>>,
     registry: UnsafeCell<Registry>,
     lost: UnsafeCell<Vec<Lost>>,
-    /// New jobs are born cancelled.
-    closing: Cell<bool>,
     /// The turn, modulo 256: stamped on what becomes ready in it.
     stamp: Cell<u8>,
 }
@@ -113,6 +115,12 @@ impl Owner {
 
     pub(super) fn is_closed(&self) -> bool {
         self.inject.is_closed()
+    }
+
+    /// Whether jobs are born cancelled.
+    pub(super) fn is_closing(&self) -> bool {
+        // Relaxed: the owner reads its own write; others turn back a little later, or at the closed queue.
+        self.closing.load(Ordering::Relaxed)
     }
 
     fn next_id(&self) -> JobId {
@@ -241,14 +249,21 @@ impl Block {
         JobId(self.0.number << JobId::WORKER_SHIFT | JobId::POSTED | id)
     }
 
-    /// Sends a new job. The reference that comes back is the handle's. If the worker has ended, the work is
-    /// cancelled here.
+    /// Sends a new job. The reference that comes back is the handle's. If the worker is ending or has ended,
+    /// the work is cancelled here.
     ///
     /// # Safety
     /// Until its first run the work holds nothing but values that may be sent to another thread and
     /// dropped there; its output may be sent as well, or never leaves the owner's thread.
     pub(super) unsafe fn post<W: Work>(&self, work: W) -> NonNull<Header> {
         let job = cell::allocate(self.address(), Origin::Posted, Priority::Normal, work);
+        // Threads that send jobs faster than the end of the worker can cancel them would put it off for
+        // ever, so they cancel them themselves.
+        if self.0.is_closing() {
+            // SAFETY: nobody else knows the cell.
+            unsafe { reject(job) };
+            return job;
+        }
         // SAFETY: new, and QUEUED was set at birth.
         let pushed = unsafe { self.inject().push(Mail::Cell(job)) };
         match pushed {
@@ -261,7 +276,7 @@ impl Block {
     }
 }
 
-/// Cancels a job whose worker has ended before it came.
+/// Cancels a job that its worker, which is ending or has ended, did not take.
 ///
 /// # Safety
 /// Nobody else knows the cell.
@@ -319,7 +334,7 @@ impl Popped {
 #[derive(Debug)]
 pub(crate) struct Entered {
     outer: usize,
-    /// Keeps the current address good.
+    /// As long as this thread takes the address for its worker, no other block may get it.
     _block: Block,
     _not_send: PhantomData<*mut ()>,
 }
@@ -338,11 +353,11 @@ impl Home {
             unpark,
             number,
             posted_ids: AtomicU64::new(1),
+            closing: AtomicBool::new(false),
             ids: Cell::new(1),
             ready: UnsafeCell::new(Ready::new()),
             registry: UnsafeCell::new(Registry::default()),
             lost: UnsafeCell::new(Vec::new()),
-            closing: Cell::new(false),
             stamp: Cell::new(0),
         });
         let block = Block(owner);
@@ -410,14 +425,34 @@ impl Home {
             let mail = unread.pop();
             drop(unread);
             match mail {
-                // SAFETY: popped from our own inject queue, on our own thread, with no borrow held.
-                Some(Mail::Cell(job)) => unsafe { cell::receive(job) },
-                // SAFETY: as above.
-                Some(Mail::Note(note)) => unsafe { super::join::receive(note, self.owner()) },
+                Some(mail) => self.read(mail),
                 None => return false,
             }
         }
         !self.unread.borrow().is_empty()
+    }
+
+    /// Reads the mail that is there now, and not what comes meanwhile.
+    fn drain_batch(&self) {
+        self.drain(1);
+        loop {
+            // A statement of its own: reading mail runs foreign code, and the borrow must have ended.
+            let mail = self.unread.borrow_mut().pop();
+            match mail {
+                Some(mail) => self.read(mail),
+                None => return,
+            }
+        }
+    }
+
+    /// Does what a piece of mail says.
+    fn read(&self, mail: Mail) {
+        match mail {
+            // SAFETY: popped from our own inject queue, on our own thread, with no borrow held.
+            Mail::Cell(job) => unsafe { cell::receive(job) },
+            // SAFETY: as above.
+            Mail::Note(note) => unsafe { super::join::receive(note, self.owner()) },
+        }
     }
 
     /// Marks the worker asleep: from here on a push wakes it. False if there is mail.
@@ -481,12 +516,12 @@ impl Home {
 
     /// From here on, jobs are born cancelled.
     pub(crate) fn begin_closing(&self) {
-        self.owner().closing.set(true);
+        self.owner().closing.store(true, Ordering::Relaxed);
     }
 
     /// Whether jobs are born cancelled.
     pub(crate) fn is_closing(&self) -> bool {
-        self.owner().closing.get()
+        self.owner().is_closing()
     }
 
     /// Asks every job but those of that kind to end.
@@ -519,9 +554,9 @@ impl Home {
                     None => break,
                 }
             }
-            let unread = self.drain(usize::MAX);
+            self.drain_batch();
             let alive = self.alive();
-            if !unread && alive == 0 && self.ready_len() == 0 && self.owner().inject.close() {
+            if alive == 0 && self.ready_len() == 0 && self.owner().inject.close() {
                 break;
             }
             rounds += 1;
@@ -566,7 +601,7 @@ impl Here<'_> {
     /// Whether jobs are born cancelled.
     #[inline]
     pub(crate) fn is_closing(self) -> bool {
-        self.owner.closing.get()
+        self.owner.is_closing()
     }
 
     /// Makes a job and puts it into the ready queue. At the end of the worker it is born cancelled.
@@ -577,11 +612,8 @@ impl Here<'_> {
         priority: Priority,
         facts: Facts,
     ) -> (JobRef, JobId) {
-        if self.owner.closing.get() && self.owner.is_closed() {
-            return (self.stillborn(work, priority), self.owner.next_id());
-        }
         let (reference, id) = self.make(work, priority, facts);
-        if self.owner.closing.get() {
+        if self.owner.is_closing() {
             reference.abort();
         } else {
             reference.start();
@@ -599,7 +631,7 @@ impl Here<'_> {
         unsafe { JobRef::from_raw(job) }
     }
 
-    /// Makes a job that waits to be woken.
+    /// Makes a job that waits to be woken. After the end of the worker it is made cancelled.
     #[inline]
     pub(crate) fn make<W: Work>(
         self,
@@ -608,6 +640,9 @@ impl Here<'_> {
         facts: Facts,
     ) -> (JobRef, JobId) {
         let owner = self.owner;
+        if owner.is_closing() && owner.is_closed() {
+            return (self.stillborn(work, priority), owner.next_id());
+        }
         let job = cell::allocate(NonNull::from(self.owner), Origin::Home, priority, work);
         let id = owner.next_id();
         let slot = owner.with_registry(|registry| registry.insert(job, id, facts));

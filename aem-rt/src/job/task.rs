@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::cell::{Birth, Work};
-use super::{Payload, contain};
+use super::{Payload, contain, dispose};
 use crate::error::JoinError;
 use crate::sync::UnsafeCell;
 
@@ -48,7 +48,9 @@ impl<F: Future> Task<F> {
         // SAFETY: as above; what stood there was dropped.
         self.stage.with_mut(|stage| unsafe { stage.write(Stage::Output(output)) });
         // A second panic has no reader left: the first one is the job's result.
-        let _ = contain(|| drop(loser));
+        if let Err(second) = contain(|| drop(loser)) {
+            dispose(second);
+        }
     }
 
     /// Takes the output out.

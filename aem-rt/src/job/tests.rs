@@ -1,1 +1,4 @@
-//! Tests of jobs.
+//! Tests of jobs on one thread, and of the end of a worker among busy neighbours.
+
+mod drops;
+mod end;

@@ -3,7 +3,7 @@
 use std::sync::Arc as StdArc;
 use std::task::Waker;
 
-use super::rig::{Flag, Job, Plain, Rig, all_up};
+use crate::job::rig::{Flag, Job, Plain, Rig, all_up};
 use crate::sync::model;
 use crate::sync::testing::spawn;
 

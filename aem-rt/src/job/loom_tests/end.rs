@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::Arc as StdArc;
 use std::task::Poll;
 
-use super::rig::{Count, Flag, Plain, Rig, Slot, all_up, block_on, counting_waker, poll_with};
+use crate::job::rig::{Count, Flag, Plain, Rig, Slot, all_up, block_on, counting_waker, poll_with};
 use crate::sync::model;
 use crate::sync::testing::spawn;
 

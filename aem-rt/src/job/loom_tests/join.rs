@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use std::sync::Arc as StdArc;
 use std::task::Poll;
 
-use super::rig::{Count, Flag, Output, Rig, all_up, block_on, counting_waker, poll_with};
+use crate::job::rig::{Count, Flag, Output, Rig, all_up, block_on, counting_waker, poll_with};
 use crate::sync::model;
 use crate::sync::testing::spawn;
 

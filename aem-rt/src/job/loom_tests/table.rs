@@ -8,8 +8,10 @@ use std::future::poll_fn;
 use std::sync::Arc as StdArc;
 use std::task::{Poll, Waker};
 
-use super::rig::{Count, Flag, Output, Plain, Rig, Sender, block_on, counting_waker, poll_with};
 use crate::job::join::JoinHandle;
+use crate::job::rig::{
+    Count, Flag, Output, Plain, Rig, Sender, block_on, counting_waker, poll_with,
+};
 use crate::sync::model;
 use crate::sync::testing::spawn;
 

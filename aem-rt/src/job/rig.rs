@@ -1,4 +1,4 @@
-//! What the models are built of: a worker on the thread at hand, and values that notice a race.
+//! What models and tests are built of: a worker on the thread at hand, and values that notice a race.
 #![allow(unsafe_code)]
 
 use std::future::{Future, poll_fn};
@@ -276,13 +276,20 @@ impl Rig {
         self.job(future).handle
     }
 
+    /// Makes a job that is not ready.
+    pub(super) fn make<F: Future + 'static>(&self, future: F) -> JobRef {
+        let probe = Plain::shared(0);
+        let work = Watched { work: Task::new(future), probe, _memory: self.memory.clone() };
+        self.home.make(work, Priority::Normal, Self::facts())
+    }
+
     /// What another thread needs to make a job here.
     pub(super) fn sender(&self) -> Sender {
         Sender { block: self.home.block(), memory: self.memory.clone() }
     }
 
     /// An output of a job of this model.
-    pub(super) fn output(&self) -> impl Fn(usize) -> Output + Send + 'static {
+    pub(super) fn output(&self) -> impl Fn(usize) -> Output + Send + use<> {
         let memory = self.memory.clone();
         move |value| Output { value: Plain::new(value), _memory: memory.clone() }
     }
@@ -290,6 +297,11 @@ impl Rig {
     /// A local value for a future.
     pub(super) fn local(&self) -> Local {
         Local { home: current(), value: Plain::new(0), _memory: self.memory.clone() }
+    }
+
+    /// A share for a value of the test's own.
+    pub(super) fn share(&self) -> Memory {
+        self.memory.clone()
     }
 
     /// Reads the mail and runs what is ready; how many runs that were.
