@@ -248,9 +248,14 @@ pub(super) struct Rig {
 impl Rig {
     /// A worker that is the current one until its end.
     pub(super) fn new() -> Rig {
+        Self::numbered(1)
+    }
+
+    /// As [`new`](Self::new), with that number in the ids of its jobs.
+    pub(super) fn numbered(number: u64) -> Rig {
         let memory = Memory(StdArc::new(()));
         let bell = Bell::shared();
-        let home = Home::new(Box::new(Rope(StdArc::clone(&bell), memory.clone())), 1);
+        let home = Home::new(Box::new(Rope(StdArc::clone(&bell), memory.clone())), number);
         let entered = home.enter();
         Rig { home, entered, bell, sleeps: Count::default(), memory }
     }
@@ -440,13 +445,19 @@ pub(super) fn all_up<const N: usize>(
     })
 }
 
-/// A place for something that two jobs of one worker hand to each other.
-#[derive(Clone, Debug)]
+/// A place for something that two jobs hand to each other.
+#[derive(Debug)]
 pub(super) struct Slot<T>(StdArc<StdMutex<Option<T>>>);
 
 impl<T> Default for Slot<T> {
     fn default() -> Self {
         Slot(StdArc::new(StdMutex::new(None)))
+    }
+}
+
+impl<T> Clone for Slot<T> {
+    fn clone(&self) -> Self {
+        Slot(StdArc::clone(&self.0))
     }
 }
 

@@ -129,3 +129,6 @@ impl<T> std::fmt::Debug for PinSlot<T> {
         f.debug_tuple("PinSlot").field(&self.mark.get()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

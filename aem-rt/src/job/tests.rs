@@ -2,3 +2,5 @@
 
 mod drops;
 mod end;
+mod reentry;
+mod statistics;
