@@ -285,7 +285,7 @@ impl Rig {
     pub(super) fn make<F: Future + 'static>(&self, future: F) -> JobRef {
         let probe = Plain::shared(0);
         let work = Watched { work: Task::new(future), probe, _memory: self.memory.clone() };
-        self.home.make(work, Priority::Normal, Self::facts())
+        self.home.make(work, Priority::Normal, Self::facts()).0
     }
 
     /// What another thread needs to make a job here.

@@ -46,7 +46,7 @@ fn runs_are_counted_past_the_small_counter() {
         let job = rig.home.pop().unwrap();
         rig.home.run(job);
     }
-    assert_eq!(job.info(|_, runs, _| runs), Some(runs));
+    assert_eq!(job.info(|sight| sight.runs), Some(runs));
     job.abort();
     rig.turn();
     drop(job);
@@ -61,8 +61,8 @@ fn records_are_of_jobs_that_have_not_ended() {
     waits.set_priority(Priority::Low);
     rig.turn();
     let mut seen = Vec::new();
-    rig.home.for_each(|record, runs, priority| {
-        seen.push((record.kind, record.name.clone(), runs, priority));
+    rig.home.for_each(|sight| {
+        seen.push((sight.record.kind, sight.name.cloned(), sight.runs, sight.priority));
     });
     assert_eq!(seen, [(Kind::Task, Some("the patient one".into()), 0, Priority::Low)]);
     // A done job that is held has a record still, for those who ask by its slot.
@@ -76,9 +76,9 @@ fn records_are_of_jobs_that_have_not_ended() {
 fn records_are_struck_out_at_the_end() {
     let rig = Rig::new();
     let job = rig.make(pending::<()>());
-    assert!(job.info(|_, _, _| ()).is_some());
+    assert!(job.info(|_| ()).is_some());
     assert_eq!(rig.home.finish(), 0);
-    assert!(job.info(|_, _, _| ()).is_none());
+    assert!(job.info(|_| ()).is_none());
     assert_eq!(rig.home.registered(), 0);
     drop(job);
     rig.end().assert_free();
