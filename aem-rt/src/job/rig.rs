@@ -15,6 +15,7 @@ use crate::job::join::JoinHandle;
 use crate::job::owner::{Block, Entered, Home};
 use crate::job::registry::{Facts, Kind};
 use crate::job::task::{Posted, Task};
+use crate::job::waker::JobRef;
 use crate::queue::{Priority, Unpark};
 use crate::sync::testing::{Condvar, Mutex};
 use crate::sync::{AtomicUsize, UnsafeCell, current, set_current};
@@ -285,7 +286,7 @@ impl Rig {
     pub(super) fn make<F: Future + 'static>(&self, future: F) -> JobRef {
         let probe = Plain::shared(0);
         let work = Watched { work: Task::new(future), probe, _memory: self.memory.clone() };
-        self.home.make(work, Priority::Normal, Self::facts()).0
+        self.home.here().make(work, Priority::Normal, Self::facts()).0
     }
 
     /// What another thread needs to make a job here.
