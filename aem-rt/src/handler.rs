@@ -8,11 +8,13 @@
 //! | file | what it holds |
 //! |-|-|
 //! | [`core`] | the job: source, handler, flags; what a run does, how it ends |
-//! | [`face`] | the ways to be called: a closure, an async closure, a task for each event |
+//! | [`face`] | the ways to be called: a closure, an async closure |
+//! | [`cloner`] | the third way: a task for each event |
 //! | [`registration`] | `Registration` and `Control`: what users hold |
 //! | [`state`] | `State`: one `&mut T` for many handlers |
 //! | [`scope`] | `Scope`: many jobs with one end |
 
+mod cloner;
 mod core;
 mod face;
 mod registration;
@@ -221,7 +223,7 @@ where
     S: Stream + 'static,
     R: IntoNext + 'static,
 {
-    Registration::new(source, face::each(limit, handler), Location::caller())
+    Registration::new(source, cloner::each(limit, handler), Location::caller())
 }
 
 #[cfg(test)]

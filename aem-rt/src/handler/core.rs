@@ -63,6 +63,8 @@ const HELD: u16 = 1 << 8;
 const POLLED: u16 = 1 << 9;
 /// Somebody has awaited the ending.
 const READ: u16 = 1 << 10;
+/// It is ending: what it was is dropped now, and code of the user may look on.
+const ENDING: u16 = 1 << 11;
 
 pin_project! {
     /// The work of a handler's job.
@@ -90,8 +92,11 @@ pub(super) trait Operate {
     /// Ends after the event in progress; true if the job should run.
     #[must_use]
     fn finish(self: Pin<&Self>) -> bool;
-    /// The holder goes; true if its source was never polled, which is worth a word.
-    fn let_go(self: Pin<&Self>, detached: bool) -> Dropped;
+    /// Whether it never came to polling its source, though nobody kept it from that.
+    fn is_unused(&self) -> bool;
+    /// The holder goes; the error that nobody read comes back.
+    #[must_use]
+    fn let_go(self: Pin<&Self>, detached: bool) -> Option<HandlerError>;
     fn set_on_end(&self, on_end: OnEnd);
     fn set_membership(&self, membership: Membership);
     fn is_ended(&self) -> bool;
@@ -105,15 +110,6 @@ pub(super) trait Operate {
 pub(super) enum Pauser {
     Registration,
     Scope,
-}
-
-/// What the drop of a registration leaves to be said.
-#[derive(Debug)]
-pub(super) struct Dropped {
-    /// It had never polled its source.
-    pub(super) unused: bool,
-    /// It had ended with an error that nobody read.
-    pub(super) unread: Option<HandlerError>,
 }
 
 impl<S: Stream + 'static> Core<S> {
@@ -143,7 +139,7 @@ impl<S: Stream + 'static> Core<S> {
 
     /// Puts another handler in. False, and the new one dropped, if none will run any more.
     pub(super) fn replace(&self, new: BoxFace<S::Item>) -> bool {
-        if self.has(STOPPED | LAST | ENDED) {
+        if self.has(STOPPED | LAST | ENDING | ENDED) {
             discard(new);
             return false;
         }
@@ -176,6 +172,10 @@ impl<S: Stream + 'static> Core<S> {
             self.set(LAST);
             true
         } else {
+            if let Some(mut face) = self.face.take() {
+                face.spare();
+                self.face.set(Some(face));
+            }
             self.stop()
         };
         (source, wake)
@@ -199,14 +199,6 @@ impl<S: Stream + 'static> Core<S> {
                     discard(face);
                     continue;
                 }
-                if self.has(LAST) {
-                    discard(face);
-                    return Poll::Ready(Ok(End::Stopped));
-                }
-                if self.has(PAUSED | SCOPE_PAUSED) {
-                    self.face.set(Some(face));
-                    return Poll::Pending;
-                }
                 self.step(&mut face, context)
             };
             match self.judge(face, result) {
@@ -225,8 +217,11 @@ impl<S: Stream + 'static> Core<S> {
         face: &mut BoxFace<S::Item>,
         context: &mut Context<'_>,
     ) -> Result<Poll<Step>, Payload> {
-        if !self.has(EXHAUSTED) {
+        if !self.has(EXHAUSTED | LAST) {
             match contain(|| face.poll_ready(context))? {
+                Poll::Ready(Ok(Next::Keep)) if self.has(PAUSED | SCOPE_PAUSED) => {
+                    return Ok(Poll::Pending);
+                }
                 Poll::Ready(Ok(Next::Keep)) => {}
                 other => return Ok(other.map(Step::Said)),
             }
@@ -236,12 +231,14 @@ impl<S: Stream + 'static> Core<S> {
                 Poll::Ready(Some(event)) => return self.hand_over(event, face, context),
             }
         }
-        if self.has(STOPPED | LAST) {
+        if self.has(STOPPED) {
             return Ok(Poll::Ready(Step::Said(Ok(Next::Stop))));
         }
         let finished = contain(|| face.poll_finished(context))?;
-        Ok(finished.map(|said| {
-            if matches!(said, Ok(Next::Keep)) { Step::Finished } else { Step::Said(said) }
+        Ok(finished.map(|said| match said {
+            Ok(Next::Keep) if self.has(LAST) => Step::Said(Ok(Next::Stop)),
+            Ok(Next::Keep) => Step::Finished,
+            said => Step::Said(said),
         }))
     }
 
@@ -291,13 +288,16 @@ impl<S: Stream + 'static> Core<S> {
             Ok(_) => self.has(STOPPED),
         };
         if end {
-            discard(face);
-            return Verdict::End(match result {
+            let ending = match result {
                 Err(panic) => Err(HandlerError::new_panic(panic)),
                 Ok(Poll::Ready(Step::Said(Err(error)))) => Err(error),
                 Ok(Poll::Ready(Step::Finished)) if !self.has(STOPPED) => Ok(End::Exhausted),
                 Ok(_) => Ok(End::Stopped),
-            });
+            };
+            // Its destructor finds the matter settled: nothing it does can change how this ends.
+            self.set(ENDING);
+            discard(face);
+            return Verdict::End(ending);
         }
         let idle = !face.is_busy();
         self.face.set(Some(face));
@@ -324,6 +324,7 @@ impl<S: Stream + 'static> Core<S> {
 
     /// How it ended is known.
     fn end(self: Pin<&Self>, ending: Ending) -> Poll<()> {
+        self.set(ENDING);
         discard(self.face.take());
         discard(self.successor.take());
         if !self.has(HELD) {
@@ -335,18 +336,23 @@ impl<S: Stream + 'static> Core<S> {
     }
 
     /// `on_end` has a run of its own; without one the ending is visible at once.
-    fn show_unless_awaited(self: Pin<&Self>) -> Poll<()> {
-        let on_end = self.on_end.take();
-        if on_end.is_some() {
-            self.on_end.set(on_end);
+    fn show_unless_awaited(&self) -> Poll<()> {
+        if self.has_on_end() {
             return Poll::Pending;
         }
         self.show();
         Poll::Ready(())
     }
 
-    /// Calls `on_end`, if there is one, and lets everybody know.
-    fn conclude(&self) {
+    fn has_on_end(&self) -> bool {
+        let on_end = self.on_end.take();
+        let waits = on_end.is_some();
+        self.on_end.set(on_end);
+        waits
+    }
+
+    /// Calls `on_end`, if there is one.
+    fn tell(&self) {
         if let Some(on_end) = self.on_end.take()
             && let Some(ending) = self.ending.take()
         {
@@ -356,15 +362,16 @@ impl<S: Stream + 'static> Core<S> {
                 discard_panic(panic);
             }
         }
-        self.show();
     }
 
+    /// Lets everybody know.
     fn show(&self) {
         self.set(VISIBLE);
         if !self.has(HELD)
             && let Some(Err(error)) = self.ending.take()
         {
             report(&error);
+            discard(error);
         }
         discard(self.membership.take());
     }
@@ -394,15 +401,17 @@ enum Verdict {
 
 impl<S: Stream + 'static> Work for Core<S> {
     fn run(self: Pin<&Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.has(ENDED) {
-            self.conclude();
-            return Poll::Ready(());
-        }
-        self.set(RUNNING);
-        let worked = self.work_through(context);
-        self.clear(RUNNING);
-        let Poll::Ready(ending) = worked else { return Poll::Pending };
-        let shown = self.end(ending);
+        let shown = if self.has(ENDED) {
+            self.tell();
+            // Told of the end, a user may still have asked to be told again.
+            self.show_unless_awaited()
+        } else {
+            self.set(RUNNING);
+            let worked = self.work_through(context);
+            self.clear(RUNNING);
+            let Poll::Ready(ending) = worked else { return Poll::Pending };
+            self.end(ending)
+        };
         if shown.is_pending() {
             context.waker().wake_by_ref();
         }
@@ -410,7 +419,7 @@ impl<S: Stream + 'static> Work for Core<S> {
     }
 
     fn cancel(self: Pin<&Self>) {
-        self.set(STOPPED);
+        self.set(STOPPED | ENDING);
         if !self.has(ENDED) {
             discard(self.face.take());
             discard(self.successor.take());
@@ -418,7 +427,9 @@ impl<S: Stream + 'static> Work for Core<S> {
             self.set(ENDED);
         }
         self.clear_source();
-        self.conclude();
+        self.tell();
+        discard(self.on_end.take());
+        self.show();
     }
 
     fn is_timed(&self) -> bool {
@@ -441,7 +452,7 @@ impl<S: Stream + 'static> Operate for Core<S> {
     }
 
     fn stop(self: Pin<&Self>) -> bool {
-        if self.has(ENDED | STOPPED) {
+        if self.has(ENDED | ENDING | STOPPED) {
             return false;
         }
         self.set(STOPPED);
@@ -453,32 +464,38 @@ impl<S: Stream + 'static> Operate for Core<S> {
     }
 
     fn finish(self: Pin<&Self>) -> bool {
-        if self.has(ENDED | STOPPED | LAST) {
+        if self.has(ENDED | ENDING | STOPPED | LAST) {
             return false;
         }
         self.set(LAST);
         true
     }
 
-    fn let_go(self: Pin<&Self>, detached: bool) -> Dropped {
+    fn is_unused(&self) -> bool {
+        !self.has(POLLED | STOPPED | ENDED | PAUSED | SCOPE_PAUSED)
+    }
+
+    fn let_go(self: Pin<&Self>, detached: bool) -> Option<HandlerError> {
         self.clear(HELD);
-        let unused = !self.has(POLLED | STOPPED | ENDED | PAUSED | SCOPE_PAUSED);
-        let mut unread = None;
-        if self.has(VISIBLE) {
-            unread = self.ending.take().and_then(Result::err);
-        }
         if !detached || self.has(ENDED) {
             self.clear_source();
         }
-        Dropped { unused, unread }
+        if !self.has(VISIBLE) {
+            // Whoever makes it visible reports an error.
+            return None;
+        }
+        self.ending.take()?.err()
     }
 
     fn set_on_end(&self, on_end: OnEnd) {
         if self.has(VISIBLE) {
             // Too late to be a run of its own; it is called all the same, as it was promised.
             if let Some(ending) = self.ending.take() {
-                on_end(&ending);
+                let called = contain(|| on_end(&ending));
                 self.ending.set(Some(ending));
+                if let Err(panic) = called {
+                    discard_panic(panic);
+                }
             }
         } else {
             discard(self.on_end.replace(Some(on_end)));

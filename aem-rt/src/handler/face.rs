@@ -1,23 +1,17 @@
-//! The ways to be called: a closure, an async closure, a task for each event.
+//! The ways to be called: a closure, an async closure; a task for each event is in [`super::cloner`].
 //!
 //! A face is what a registration calls; which one it is may change while the registration lives. The job
 //! takes it out of its place before it calls it, and drops it with nothing borrowed.
 
-use std::cell::{Cell, RefCell};
-use std::panic::Location;
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use slab::Slab;
-
 use super::{IntoNext, Next, Outcome, outcome};
-use crate::error::{BoxError, HandlerError};
-use crate::job::contain;
-use crate::job::registry::{JobKind, Lost};
-use crate::job::task::Task;
-use crate::job::waker::JobRef;
-use crate::metrics::JobInfo;
+use crate::error::BoxError;
+use crate::job::registry::Lost;
+use crate::job::{Payload, contain};
 use crate::runtime::context;
 
 /// What a registration calls.
@@ -47,6 +41,9 @@ pub(super) trait Face<I> {
 
     /// It is being replaced: what it started goes on without it.
     fn retire(&mut self) {}
+
+    /// The source is being reclaimed: if that comes from inside an event, that event runs to its end.
+    fn spare(&mut self) {}
 }
 
 /// A face of any kind.
@@ -131,153 +128,21 @@ impl<I, D: Future<Output = std::convert::Infallible>> Face<I> for OneAtATime<I, 
     }
 }
 
-/// A task for each event, at most `limit` at once.
-#[track_caller]
-pub(super) fn each<I: 'static, R: IntoNext + 'static>(
-    limit: usize,
-    handler: impl AsyncFn(I) -> R + 'static,
-) -> BoxFace<I> {
-    assert!(limit > 0, "on_each with a limit of zero would never take an event");
-    let crew = Crew {
-        tasks: RefCell::new(Slab::new()),
-        wish: Cell::new(Next::Keep),
-        waker: Cell::new(None),
-    };
-    let (handler, crew) = (Rc::new(handler), Rc::new(crew));
-    Box::new(Each { handler, crew, limit, location: Location::caller(), retired: false })
-}
-
-/// The tasks of a cloner.
-struct Crew {
-    tasks: RefCell<Slab<Option<JobRef>>>,
-    /// What a task returned that concerns all.
-    wish: Cell<Next>,
-    /// Whoever waits for a task to end.
-    waker: Cell<Option<Waker>>,
-}
-
-impl Crew {
-    /// Is woken when a task ends.
-    fn wait(&self, context: &mut Context<'_>) {
-        let before = self.waker.replace(Some(context.waker().clone()));
-        drop(before);
-    }
-
-    /// A task has ended, whichever way.
-    fn leave(&self, key: usize) {
-        let job = self.tasks.borrow_mut().try_remove(key);
-        drop(job);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    /// A wish is heard once, but for the end, which stays.
-    fn take_wish(&self) -> Next {
-        let wish = self.wish.get();
-        if wish == Next::Pause {
-            self.wish.set(Next::Keep);
-        }
-        wish
-    }
-
-    /// The error of one event's task, of which nobody else will hear.
-    fn report(&self, key: usize, error: &HandlerError) {
-        let job = self.tasks.borrow().get(key).cloned().flatten();
-        let (Some(worker), Some(job)) = (context::try_current(), job) else { return };
-        if let Some(info) = job.info(JobInfo::new) {
-            worker.handler_failed(&info, error);
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.tasks.borrow().len()
-    }
-
-    fn abort_all(&self) {
-        let jobs: Vec<JobRef> =
-            self.tasks.borrow().iter().filter_map(|(_, job)| job.clone()).collect();
-        jobs.iter().for_each(JobRef::abort);
-    }
-}
-
-struct Each<F> {
-    handler: Rc<F>,
-    crew: Rc<Crew>,
-    limit: usize,
-    location: &'static Location<'static>,
-    retired: bool,
-}
-
-impl<I, R, F> Face<I> for Each<F>
-where
-    I: 'static,
-    R: IntoNext + 'static,
-    F: AsyncFn(I) -> R + 'static,
-{
-    fn call(&mut self, event: I, _: &mut Context<'_>) -> Poll<Outcome> {
-        struct Leave(Rc<Crew>, usize);
-        impl Drop for Leave {
-            fn drop(&mut self) {
-                self.0.leave(self.1);
-            }
-        }
-        let key = self.crew.tasks.borrow_mut().insert(None);
-        let leave = Leave(Rc::clone(&self.crew), key);
-        let handler = Rc::clone(&self.handler);
-        let task = async move {
-            let leave = leave;
-            let returned = handler(event).await;
-            drop(handler);
-            match outcome(returned) {
-                Ok(Next::Keep) => {}
-                Ok(wish) => leave.0.wish.set(wish),
-                Err(error) => leave.0.report(leave.1, &error),
-            }
-        };
-        let (job, _) = context::current().spawn(Task::new(task), JobKind::Task, self.location);
-        // A panic of the task is read by nobody, and so is reported.
-        job.leave_output();
-        let place = self.crew.tasks.borrow_mut().get_mut(key).map(|place| place.replace(job));
-        drop(place);
-        Poll::Ready(Ok(Next::Keep))
-    }
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
-        self.crew.wait(context);
-        match self.crew.take_wish() {
-            Next::Keep if self.crew.len() >= self.limit => Poll::Pending,
-            wish => Poll::Ready(Ok(wish)),
-        }
-    }
-
-    fn poll_finished(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
-        self.crew.wait(context);
-        match self.crew.take_wish() {
-            Next::Keep if self.crew.len() > 0 => Poll::Pending,
-            wish => Poll::Ready(Ok(wish)),
-        }
-    }
-
-    fn retire(&mut self) {
-        self.retired = true;
-    }
-}
-
-impl<F> Drop for Each<F> {
-    fn drop(&mut self) {
-        if !self.retired {
-            self.crew.abort_all();
-        }
-    }
-}
-
 /// Drops what belongs to a user; a panic in there is reported, and goes no further.
 pub(super) fn discard<T>(value: T) {
-    if let Err(panic) = contain(|| drop(value)) {
-        match context::try_current() {
-            Some(worker) => worker.lost_panic(Lost::anonymous(panic)),
-            None => context::report(format_args!("{}", Lost::anonymous(panic))),
-        }
+    report_if_lost(contain(|| drop(value)));
+}
+
+/// Wakes what may be a user's waker; a panic in there is reported, and goes no further.
+pub(super) fn wake(waker: Waker) {
+    report_if_lost(contain(|| waker.wake()));
+}
+
+fn report_if_lost(contained: Result<(), Payload>) {
+    let Err(panic) = contained else { return };
+    let lost = Lost::anonymous(panic);
+    match context::try_current() {
+        Some(worker) => worker.lost_panic(lost),
+        None => context::report(format_args!("{lost}")),
     }
 }

@@ -11,7 +11,8 @@ use std::task::{Context, Poll};
 use futures::Stream;
 use futures::future::FusedFuture;
 
-use super::core::{Core, Dropped, Operate, Pauser};
+use super::cloner;
+use super::core::{Core, Operate, Pauser};
 use super::face::{self, BoxFace};
 use super::scope::Membership;
 use super::{End, IntoNext};
@@ -149,7 +150,7 @@ impl<S: Stream + 'static> Registration<S> {
     where
         R: IntoNext + 'static,
     {
-        self.put(face::each(limit, handler))
+        self.put(cloner::each(limit, handler))
     }
 
     /// Ends the handler and gives the source back with every event that it still holds; also after
@@ -285,8 +286,11 @@ enum Parting {
 
 fn part(link: &Link, parting: Parting, location: &'static Location<'static>) {
     let info = link.info();
-    let Dropped { unused, unread } = link.operate().let_go(parting == Parting::Detached);
     if parting == Parting::Dropped {
+        // At the end of the runtime nothing gets to be used.
+        let ends = context::try_current().is_some_and(|worker| worker.home().is_closing());
+        let unused = link.operate().is_unused() && !ends;
+        // First the event in progress and the handler, then the source.
         link.stop();
         if unused {
             context::report(format_args!(
@@ -295,11 +299,13 @@ fn part(link: &Link, parting: Parting, location: &'static Location<'static>) {
             ));
         }
     }
+    let unread = link.operate().let_go(parting == Parting::Detached);
     let Some(error) = unread else { return };
     match (context::try_current(), info) {
         (Some(worker), Some(info)) => worker.handler_failed(&info, &error),
         _ => context::report(format_args!("the handler made at {location} had failed: {error}")),
     }
+    face::discard(error);
 }
 
 impl<S> Drop for Registration<S> {

@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures::Stream;
 use pin_project_lite::pin_project;
 
+use super::face::{discard, wake};
 use super::{Control, IntoNext, Registration, on, on_async};
 use crate::job::join::JoinHandle;
 use crate::job::registry::{Facts, JobKind};
@@ -85,22 +86,42 @@ impl Drop for Membership {
     }
 }
 
-/// Wakers that wait for the same thing.
+/// Wakers that wait for the same thing, each in a place that its future gives up when it is dropped: a
+/// task that is long gone must not be kept by a scope that stays.
 #[derive(Default)]
-struct Bell(RefCell<Vec<Waker>>);
+struct Bell {
+    waiting: RefCell<BTreeMap<u64, Waker>>,
+    next_key: Cell<u64>,
+}
+
+/// A place at a bell.
+#[derive(Default)]
+struct Place(Option<u64>);
 
 impl Bell {
-    fn wait(&self, waker: &Waker) {
-        if self.0.borrow().iter().any(|waiting| waiting.will_wake(waker)) {
-            return;
-        }
+    fn wait(&self, place: &mut Place, waker: &Waker) {
+        let key = *place.0.get_or_insert_with(|| {
+            let key = self.next_key.get();
+            self.next_key.set(key + 1);
+            key
+        });
+        // Cloned and dropped outside of the borrow: it is foreign code.
         let waker = waker.clone();
-        self.0.borrow_mut().push(waker);
+        let before = self.waiting.borrow_mut().insert(key, waker);
+        drop(before);
     }
 
+    fn leave(&self, place: &mut Place) {
+        if let Some(key) = place.0.take() {
+            let waker = self.waiting.borrow_mut().remove(&key);
+            discard(waker);
+        }
+    }
+
+    /// Wakes all of them, also if one panics.
     fn ring(&self) {
-        let waiting = std::mem::take(&mut *self.0.borrow_mut());
-        waiting.into_iter().for_each(Waker::wake);
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        waiting.into_values().for_each(wake);
     }
 }
 
@@ -153,13 +174,14 @@ impl Inner {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let closing = self.closing.get();
+        if self.closing.get() {
+            let (_, handle) = spawn_job(future, location);
+            handle.abort();
+            return handle;
+        }
         let membership = self.reserve();
         let key = membership.key;
         let (job, handle) = spawn_job(MemberFuture { future, _membership: membership }, location);
-        if closing {
-            handle.abort();
-        }
         drop(self.settle(key, Member::Task(job)));
         handle
     }
@@ -168,8 +190,11 @@ impl Inner {
         let members = std::mem::take(&mut *self.members.borrow_mut());
         for member in members.into_values() {
             match member {
-                // Its drop stops it.
-                Member::Handler(registration) => drop(registration),
+                Member::Handler(registration) => {
+                    // Meant: its drop has nothing to remark on.
+                    registration.stop();
+                    drop(registration);
+                }
                 Member::Task(job) => job.abort(),
                 Member::Arriving => {}
             }
@@ -308,7 +333,7 @@ impl Scope {
     /// # Cancel safety
     /// Nothing is lost by dropping the future.
     pub fn idle(&self) -> Idle<'_> {
-        Idle { scope: self }
+        Idle { scope: self, place: Place::default() }
     }
 
     /// A reference that owns nothing.
@@ -374,21 +399,33 @@ impl fmt::Debug for Scope {
 }
 
 /// The future of [`Scope::idle`].
-#[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Idle<'a> {
     scope: &'a Scope,
+    place: Place,
 }
 
 impl Future for Idle<'_> {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         if self.scope.is_empty() {
             return Poll::Ready(());
         }
-        self.scope.inner.idle.wait(context.waker());
+        self.scope.inner.idle.wait(&mut self.place, context.waker());
         Poll::Pending
+    }
+}
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        self.scope.inner.idle.leave(&mut self.place);
+    }
+}
+
+impl fmt::Debug for Idle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Idle").field("scope", self.scope).finish()
     }
 }
 
@@ -437,7 +474,7 @@ impl ScopeHandle {
     /// # Cancel safety
     /// Nothing is lost by dropping the future.
     pub fn closing(&self) -> Closing {
-        Closing { scope: self.inner.clone() }
+        Closing { scope: self.inner.clone(), place: Place::default() }
     }
 }
 
@@ -451,18 +488,27 @@ impl fmt::Debug for ScopeHandle {
 #[must_use = "futures do nothing unless awaited"]
 pub struct Closing {
     scope: Weak<Inner>,
+    place: Place,
 }
 
 impl Future for Closing {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         match self.scope.upgrade() {
             Some(scope) if !scope.closing.get() => {
-                scope.asked.wait(context.waker());
+                scope.asked.wait(&mut self.place, context.waker());
                 Poll::Pending
             }
             _ => Poll::Ready(()),
+        }
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some(scope) = self.scope.upgrade() {
+            scope.asked.leave(&mut self.place);
         }
     }
 }

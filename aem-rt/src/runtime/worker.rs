@@ -363,13 +363,13 @@ impl Worker {
             return;
         }
         self.counters.handler_error();
-        match &self.on_error {
-            Some(on_error) => {
-                if let Err(panic) = crate::job::contain(|| on_error(job, error)) {
-                    self.attend_to(Lost::anonymous(panic));
-                }
-            }
+        // The error's own text is the user's code, as `on_error` is.
+        let reported = crate::job::contain(|| match &self.on_error {
+            Some(on_error) => on_error(job, error),
             None => context::report(format_args!("{job} ended with an error: {error}")),
+        });
+        if let Err(panic) = reported {
+            self.attend_to(Lost::anonymous(panic));
         }
     }
 
