@@ -459,9 +459,7 @@ impl World {
                 self.scope.stop();
                 Answer::Done
             }
-            Action::TryWith => {
-                Answer::Lent(self.state.try_with(|count| *count += ADDED).is_some())
-            }
+            Action::TryWith => Answer::Lent(self.state.try_with(|count| *count += ADDED).is_some()),
             action => self.with_slot(target, |slot| self.act_on(action, target, slot)),
         };
         self.log.note(Entry::Acted(answer));
