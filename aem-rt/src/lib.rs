@@ -1,4 +1,69 @@
-//! An async runtime for Linux in the spirit of AEM.
+//! An async runtime for Linux: callbacks and futures are jobs in one queue.
+//!
+//! In the spirit of AEM, Ericsson's Asynchronous Event Mechanism: an application registers a callback for
+//! an event, and the callback runs with the event's data in its parameters. Beside the callbacks stand
+//! futures. One idea carries both: **every source of events is a [`Stream`](futures::Stream).**
+//! [`on`] lets the runtime drain it into your handler; `source.next().await` drains it yourself.
+//!
+//! # Handlers
+//!
+//! ```
+//! use std::time::Duration;
+//! use aem::{End, Next};
+//!
+//! #[aem::main]
+//! async fn main() -> aem::Result {
+//!     let mut count = 0;
+//!     let clock = aem::on(aem::time::every(Duration::from_millis(1)), move |tick| {
+//!         assert!(tick.scheduled <= aem::time::now());
+//!         count += 1;
+//!         if count == 3 { Next::Stop } else { Next::Keep }
+//!     });
+//!     assert_eq!(clock.await?, End::Stopped);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The [`Registration`] owns the handler: dropping it stops it, [`detach`](Registration::detach) lets it live,
+//! awaiting it tells how it ended, [`replace`](Registration::replace) changes it while it runs, and
+//! [`reclaim`](Registration::reclaim) gives the source back with every event it still holds. All of that may be done
+//! from inside the handler itself. [`on_ok`] is for sources that may fail, [`on_async`] for handlers that await,
+//! [`on_each`] for a task an event. [`State`] gives several handlers one `&mut`, [`Scope`] gives many jobs one end.
+//!
+//! # Futures
+//!
+//! ```
+//! #[aem::main]
+//! async fn main() -> aem::Result {
+//!     let listener = aem::net::TcpListener::bind("127.0.0.1:0")?;
+//!     let address = listener.local_addr()?;
+//!     let echo = aem::spawn(async move {
+//!         let (stream, _peer) = listener.accept().await?;
+//!         let chunk = stream.recv().await?;
+//!         stream.send(chunk).await
+//!     });
+//!     let stream = aem::net::TcpStream::connect(address).await?;
+//!     stream.send("hello");
+//!     assert_eq!(&*stream.recv().await?, b"hello");
+//!     echo.await??;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A job never changes threads, so nothing local needs to be `Send`; wakers, [`JoinHandle`]s, [`Chunk`]s and the
+//! runtime's [`Handle`] travel. Every await of the types in here is safe to cancel.
+//!
+//! # What comes with it
+//!
+//! - [`net`]: TCP, with owned chunks in and queued sends out; [`fd`]: any other descriptor; [`time`]: sleeps, timeouts,
+//!   ticks; [`signal`]: the end that somebody asks for. Every other `Stream` is a source too: a
+//!   `futures::channel::mpsc::Receiver` brings messages from other threads.
+//! - [`metrics()`] and [`jobs()`]: what runs, how often, for how long, and where it was made.
+//!
+//! # Where the ideas come from
+//!
+//! AEM: Frédéric Rossi, Linux Journal 6777 (2003) and 6980 (2004). The job cell: biased reference counting, Choi,
+//! Shull and Torrellas (2018). The timers: hashed and hierarchical wheels, Varghese and Lauck (1987).
 #![deny(unsafe_code)]
 #[cfg(not(target_os = "linux"))]
 compile_error!("aem-rt runs on Linux only: its reactor is made of epoll and io_uring");

@@ -100,6 +100,8 @@ pub struct Metrics {
     pub jobs: u64,
     /// Jobs that were ready at the last turn.
     pub ready: u64,
+    /// Timers that had not fired at the last turn.
+    pub timers: u64,
     /// Turns of the reactor so far.
     pub turns: u64,
     /// Turns that slept.
@@ -135,6 +137,7 @@ pub fn jobs() -> Vec<JobInfo> {
 pub(crate) struct Counters {
     jobs: AtomicU64,
     ready: AtomicU64,
+    timers: AtomicU64,
     turns: AtomicU64,
     sleeps: AtomicU64,
     panics: AtomicU64,
@@ -148,13 +151,14 @@ fn bump(counter: &AtomicU64) {
 }
 
 impl Counters {
-    pub(crate) fn turn(&self, asleep: bool, jobs: usize, ready: usize) {
+    pub(crate) fn turn(&self, asleep: bool, jobs: usize, ready: usize, timers: usize) {
         bump(&self.turns);
         if asleep {
             bump(&self.sleeps);
         }
         self.jobs.store(jobs as u64, Ordering::Relaxed);
         self.ready.store(ready as u64, Ordering::Relaxed);
+        self.timers.store(timers as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn panic(&self) {
@@ -174,6 +178,7 @@ impl Counters {
         Metrics {
             jobs: load(&self.jobs),
             ready: load(&self.ready),
+            timers: load(&self.timers),
             turns: load(&self.turns),
             sleeps: load(&self.sleeps),
             panics: load(&self.panics),

@@ -596,12 +596,6 @@ pub(crate) fn with_here<R>(act: impl FnOnce(Here<'_>) -> R) -> Option<R> {
 }
 
 impl Here<'_> {
-    /// Whether jobs are born cancelled.
-    #[inline]
-    pub(crate) fn is_closing(self) -> bool {
-        self.owner.is_closing()
-    }
-
     /// Makes a job and puts it into the ready queue. At the end of the worker it is born cancelled.
     #[inline]
     pub(crate) fn spawn<W: Work>(

@@ -65,14 +65,9 @@ pub(crate) enum Left {
 }
 
 impl Local {
-    /// The word of a new job; with a handle somewhere.
+    /// The word of a new job.
     pub(crate) fn new(scheduled: bool) -> Self {
         Local(AtomicU32::new(if scheduled { SCHEDULED } else { 0 }))
-    }
-
-    /// The word of a job that was done before it began.
-    pub(crate) fn new_done() -> Self {
-        Local(AtomicU32::new(DONE))
     }
 
     /// Relaxed, as the owner alone writes.

@@ -17,7 +17,7 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 use super::cell::{self, Header, Work};
 use super::owner::{Block, Mail, Owner, hold};
 use super::registry::Sight;
-use super::state::{Left, Released, Told, Wish};
+use super::state::{Released, Told, Wish};
 use crate::queue::Priority;
 use crate::queue::inject::Pushed;
 
@@ -252,14 +252,6 @@ impl JobRef {
         }
     }
 
-    /// Nobody will ask for the output: a panic in it is reported. On the owner's thread.
-    pub(crate) fn leave_output(&self) {
-        if self.header().is_home() && self.header().local.leave() == Left::OutputIsYours {
-            // SAFETY: alive by our reference, the owner's thread, and the output is ours.
-            unsafe { cell::discard(self.job) };
-        }
-    }
-
     /// Whether the job has ended.
     pub(crate) fn is_done(&self) -> bool {
         self.header().local.is_done()
@@ -268,11 +260,6 @@ impl JobRef {
     /// Takes effect when the job becomes ready next.
     pub(crate) fn set_priority(&self, priority: Priority) {
         self.header().set_priority(priority);
-    }
-
-    /// See [`set_priority`](Self::set_priority).
-    pub(crate) fn priority(&self) -> Priority {
-        self.header().priority()
     }
 
     /// The owner's block, while the job is in its registry.
@@ -292,11 +279,6 @@ impl JobRef {
         if let Some(owner) = self.owner() {
             owner.with_registry(|registry| registry.set_name(self.header().slot(), name));
         }
-    }
-
-    /// The place of the job in its worker's registry.
-    pub(crate) fn slot(&self) -> u32 {
-        self.header().slot()
     }
 
     /// Asks to be woken by the end of the job; false if it has ended.

@@ -202,11 +202,9 @@ impl<F, T> Errand<F, T> {
         let contained = contain(|| match before {
             Stage::Queued(closure, waker) => {
                 drop(closure);
-                waker.map(Waker::wake);
+                waker.into_iter().for_each(Waker::wake);
             }
-            Stage::Running(waker) => {
-                waker.map(Waker::wake);
-            }
+            Stage::Running(waker) => waker.into_iter().for_each(Waker::wake),
             Stage::Done(unwanted) => drop(unwanted),
             Stage::Over => {}
         });

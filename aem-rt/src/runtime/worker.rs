@@ -261,7 +261,8 @@ impl Worker {
         }
         self.clock.turns.borrow_mut()[usize::from(turn)] = now;
         self.clock.read(now);
-        self.counters.turn(asleep, self.home.registered(), self.home.ready_len());
+        let (jobs, ready) = (self.home.registered(), self.home.ready_len());
+        self.counters.turn(asleep, jobs, ready, self.reactor.timers());
     }
 
     /// Runs one job, with a clock beside it if it is one that is timed.
