@@ -9,3 +9,9 @@ pub mod random;
 pub mod scale;
 pub mod traffic;
 pub mod watch;
+
+/// The programs of the README compile, and those that end are run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[derive(Debug)]
+pub struct Readme;
