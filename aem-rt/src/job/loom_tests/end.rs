@@ -154,6 +154,27 @@ fn two_remote_spawns_against_close() {
     });
 }
 
+/// Whichever comes first, the thread's look or the worker's mark, the job is born cancelled.
+#[test]
+fn remote_spawn_against_the_mark_of_the_end_never_runs() {
+    model(|| {
+        let rig = Rig::new();
+        let sender = rig.sender();
+        let other = spawn(move || {
+            let data = Plain::new(3);
+            let (handle, probe) = sender.spawn(async move { data.read() });
+            drop(sender);
+            probe.read();
+            block_on(handle).expect_err("nothing is run after the mark").is_cancelled()
+        });
+        rig.home.begin_closing();
+        rig.turn();
+        let memory = rig.end();
+        assert!(other.join().unwrap());
+        memory.assert_free();
+    });
+}
+
 #[test]
 fn remote_spawn_against_sleep_is_not_slept_through() {
     model(|| {
