@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use self::blocking::Waiting;
 pub use self::handle::{BackendReport, Handle};
 pub use self::worker::TURN_JOBS;
 use self::worker::{OnError, Worker};
@@ -384,8 +385,14 @@ where
 {
     let facts = Facts { kind: JobKind::Blocking, location: Location::caller() };
     let worker = context::current();
-    let waiting = worker.pool().submit(closure);
-    JoinHandle::spawn(worker.home().here(), waiting, facts)
+    let here = worker.home().here();
+    // A job that is born cancelled must find its closure in no queue: a thread might be quicker.
+    let waiting = if worker.home().is_closing() {
+        Waiting::cancelled(closure)
+    } else {
+        worker.pool().submit(closure)
+    };
+    JoinHandle::spawn(here, waiting, facts)
 }
 
 /// Lets every other job that is ready run first.

@@ -69,14 +69,14 @@ impl Pool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let errand = Arc::new(Errand { stage: Mutex::new(Stage::Queued(closure, None)) });
+        let waiting = Waiting::cancelled(closure);
+        let errand = &waiting.errand;
         let mut state = lock(&self.state);
         if state.closed {
-            // The runtime ends: the job is born cancelled, and so is the closure, with its future.
             drop(state);
-            return Waiting { errand };
+            return waiting;
         }
-        state.queue.push_back(Arc::clone(&errand) as Arc<dyn Chore>);
+        state.queue.push_back(Arc::clone(errand) as Arc<dyn Chore>);
         let starts = state.idle < state.queue.len() && state.threads < THREADS_MAX;
         if starts {
             state.threads += 1;
@@ -86,7 +86,7 @@ impl Pool {
         if starts && let Err(error) = self.start_thread() {
             self.thread_refused(&error);
         }
-        Waiting { errand }
+        waiting
     }
 
     fn start_thread(self: &Arc<Self>) -> std::io::Result<()> {
@@ -111,10 +111,11 @@ impl Pool {
         while let Some(chore) = self.next() {
             chore.run();
         }
-        lock(&self.state).threads -= 1;
         self.ended.notify_all();
     }
 
+    /// The next chore. With None the thread has been struck off: under the same lock, as whoever queues a
+    /// chore counts on the threads that are there.
     fn next(&self) -> Option<Arc<dyn Chore>> {
         let mut state = lock(&self.state);
         loop {
@@ -122,6 +123,7 @@ impl Pool {
                 return Some(chore);
             }
             if state.closed {
+                state.threads -= 1;
                 return None;
             }
             state.idle += 1;
@@ -132,6 +134,7 @@ impl Pool {
             state = back;
             state.idle -= 1;
             if timeout.timed_out() && state.queue.is_empty() {
+                state.threads -= 1;
                 return None;
             }
         }
@@ -243,6 +246,13 @@ where
 /// The future of a closure's result.
 pub(crate) struct Waiting<F, T> {
     errand: Arc<Errand<F, T>>,
+}
+
+impl<F, T> Waiting<F, T> {
+    /// The future of a closure that nobody will run: for a job that is born cancelled.
+    pub(crate) fn cancelled(closure: F) -> Self {
+        Waiting { errand: Arc::new(Errand { stage: Mutex::new(Stage::Queued(closure, None)) }) }
+    }
 }
 
 impl<F, T> Future for Waiting<F, T> {
