@@ -1,6 +1,7 @@
 //! What the integration tests share: guards, traffic, a fixed random generator.
 
 pub mod alone;
+pub mod bounded;
 pub mod child;
 pub mod elsewhere;
 pub mod limits;
