@@ -37,7 +37,7 @@ pub(crate) struct Ready<N: Linked> {
     lists: [List<N>; Priority::COUNT],
     /// A bit for each list that holds something.
     present: u8,
-    /// Pops since Normal and Low were last served before another list, while they held something.
+    /// Pops since Normal and Low were last served, while they held something.
     passed_over: [u32; Priority::COUNT],
     len: usize,
 }
@@ -91,6 +91,8 @@ impl<N: Linked> Ready<N> {
         if emptied {
             self.present &= !(1 << index);
         }
+        // Also when no other list held anything: it has not waited since.
+        self.passed_over[index] = 0;
         self.len -= 1;
         Some(node)
     }
@@ -110,9 +112,7 @@ impl<N: Linked> Ready<N> {
             present.trailing_zeros() as usize
         };
         for index in [NORMAL, LOW] {
-            if index == chosen {
-                self.passed_over[index] = 0;
-            } else if waits(index) {
+            if index != chosen && waits(index) {
                 self.passed_over[index] += 1;
             }
         }

@@ -43,6 +43,19 @@ fn arrival_order_within_a_priority() {
 }
 
 #[test]
+fn who_is_served_each_time_does_not_age() {
+    use Priority::{High, Low, Normal};
+    for lower in [Normal, Low] {
+        let nodes = nodes(&[lower, High]);
+        let mut ready = Ready::new();
+        for _ in 0..10 * LOW_AGE {
+            nodes.iter().for_each(|node| push(&mut ready, node));
+            assert_eq!((pop(&mut ready), pop(&mut ready)), (Some(1), Some(0)), "High first");
+        }
+    }
+}
+
+#[test]
 fn low_is_late_but_never_starved() {
     use Priority::{High, Low, Normal};
     let nodes = nodes(&[High, Normal, Low]);
