@@ -7,6 +7,7 @@ pub mod elsewhere;
 pub mod limits;
 pub mod proc;
 pub mod random;
+pub mod rerun;
 pub mod scale;
 pub mod traffic;
 pub mod watch;

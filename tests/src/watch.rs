@@ -127,7 +127,8 @@ pub fn watched_outside<T>(test: impl FnOnce(Watch) -> T) -> T {
     output
 }
 
-fn alone() -> impl Drop {
+/// Keeps watched tests out, for a test that opens descriptors unwatched.
+pub fn alone() -> impl Drop {
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
