@@ -256,7 +256,10 @@ fn erased_it_does_all_but_replace_and_reclaim() {
         list[0].resume();
         drop(sender);
         assert_eq!(list.remove(0).await.unwrap(), End::Exhausted);
-        assert_eq!(aem::jobs().iter().filter(|job| job.name.as_deref() == Some("quiet")).count(), 1);
+        assert_eq!(
+            aem::jobs().iter().filter(|job| job.name.as_deref() == Some("quiet")).count(),
+            1
+        );
         drop(list);
         assert_eq!(watch.live(), 0);
     });
@@ -412,7 +415,9 @@ fn errors_of_detached_handlers_go_to_on_error() {
 fn resets_are_only_counted_unless_somebody_listens() {
     watched(async |_| {
         use std::io::{Error, ErrorKind};
-        for kind in [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe, ErrorKind::ConnectionAborted] {
+        for kind in
+            [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe, ErrorKind::ConnectionAborted]
+        {
             on(stream::iter(0..1), move |_| Err::<(), _>(Error::from(kind))).detach();
         }
         settle().await;
@@ -424,7 +429,8 @@ fn resets_are_only_counted_unless_somebody_listens() {
 #[test]
 fn an_io_error_comes_out_as_it_went_in() {
     watched(async |_| {
-        let failing = on(stream::iter(0..1), |_| Err::<(), _>(std::io::Error::from_raw_os_error(98)));
+        let failing =
+            on(stream::iter(0..1), |_| Err::<(), _>(std::io::Error::from_raw_os_error(98)));
         let error: std::io::Error = failing.await.unwrap_err().into();
         assert_eq!(error.raw_os_error(), Some(98));
         let other = on(stream::iter(0..1), |_| Err::<(), _>("text")).await.unwrap_err();

@@ -33,7 +33,10 @@ fn stop_drops_all_events_in_progress_before_it_returns() {
 fn stopped_from_inside_a_task_that_one_ends_at_its_next_await() {
     watched(async |watch| {
         let (log, tracker) = (Seen::default(), watch.clone());
-        let (writer, slot) = (log.clone(), Rc::new(RefCell::new(None::<Registration<stream::Iter<std::ops::Range<i32>>>>)));
+        let (writer, slot) = (
+            log.clone(),
+            Rc::new(RefCell::new(None::<Registration<stream::Iter<std::ops::Range<i32>>>>)),
+        );
         let inner = slot.clone();
         let registration = on_each(stream::iter(0..3), 3, async move |number| {
             let _event = tracker.tracked();
@@ -59,7 +62,10 @@ fn stopped_from_inside_a_task_that_one_ends_at_its_next_await() {
 fn reclaimed_from_inside_a_task_that_one_runs_to_its_end() {
     watched(async |watch| {
         let (log, tracker) = (Seen::default(), watch.clone());
-        let (writer, slot) = (log.clone(), Rc::new(RefCell::new(None::<Registration<stream::Iter<std::ops::Range<i32>>>>)));
+        let (writer, slot) = (
+            log.clone(),
+            Rc::new(RefCell::new(None::<Registration<stream::Iter<std::ops::Range<i32>>>>)),
+        );
         let inner = slot.clone();
         let registration = on_each(stream::iter(0..5), 2, async move |number| {
             let _event = tracker.tracked();
