@@ -3,6 +3,7 @@
 pub mod alone;
 pub mod bounded;
 pub mod child;
+pub mod counting;
 pub mod elsewhere;
 pub mod limits;
 pub mod proc;
