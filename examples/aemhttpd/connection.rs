@@ -1,0 +1,158 @@
+//! One connection: what was received goes in, answers come out.
+//!
+//! Nothing of a connection runs but these handlers, each to its end, on the one thread there is:
+//!
+//! ```text
+//! received    bytes came: answer all requests in them, with one write
+//! sent        the kernel took what was to be sent first: go on with the page, or the requests
+//! look        the server's timer: end what has made no progress
+//! ```
+//!
+//! What is said is in [`Dialogue`]; this file decides when. While `sent` is awaited, `received` is
+//! paused. So a client that does not read its answers is not read either, and what it costs is
+//! bounded.
+//!
+//! A connection that we end is half closed first and listened to for a while, so that the client
+//! gets to read its last answer.
+
+use crate::dialogue::Dialogue;
+use crate::files::Site;
+use crate::limits::{LINGER, LINGER_BYTES};
+use aem::net::TcpStream;
+use aem::{Chunk, Control, Next, Registration, WeakState};
+use futures::stream;
+use std::io;
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// One client's connection. It lives in the handler of its received bytes and ends with it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    site: Rc<Site>,
+    dialogue: Dialogue,
+    /// Handles to itself; there from before the first event on.
+    own: Option<Own>,
+    /// The handler `sent`, while it is awaited.
+    sending: Option<Registration>,
+    /// Our side is closed, and we wait for the client's.
+    lingering: Option<Lingering>,
+    /// When a request was last completed or a piece of an answer taken.
+    progress: Instant,
+}
+
+/// What a connection needs to act on itself.
+#[derive(Debug)]
+struct Own {
+    /// For the handlers it registers on its own events.
+    state: WeakState<Connection>,
+    /// Pauses, resumes and ends `received`.
+    reading: Control,
+}
+
+/// What comes now is thrown away, for so many bytes and so much time.
+#[derive(Debug)]
+struct Lingering {
+    left: usize,
+    _timer: Registration,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, site: Rc<Site>) -> Connection {
+        Connection {
+            stream,
+            site,
+            dialogue: Dialogue::default(),
+            own: None,
+            sending: None,
+            lingering: None,
+            progress: aem::time::now(),
+        }
+    }
+
+    /// Hands over the connection's own state, and the control of what calls
+    /// [`Connection::received`].
+    pub(crate) fn attach(&mut self, state: WeakState<Connection>, reading: Control) {
+        self.own = Some(Own { state, reading });
+    }
+
+    /// Event: bytes came, or the connection broke.
+    pub(crate) fn received(&mut self, chunk: io::Result<Chunk>) -> io::Result<Next> {
+        let chunk = chunk?;
+        if let Some(lingering) = &mut self.lingering {
+            lingering.left = lingering.left.saturating_sub(chunk.len());
+            return Ok(if lingering.left == 0 { Next::Stop } else { Next::Keep });
+        }
+        self.advance(&chunk)?;
+        Ok(if self.sending.is_some() { Next::Pause } else { Next::Keep })
+    }
+
+    /// Event: the kernel took what was sent, or the connection broke.
+    fn sent(&mut self, result: io::Result<()>) {
+        self.sending = None;
+        if result.is_ok() && self.dialogue.is_over() {
+            return self.linger();
+        }
+        match result.and_then(|()| self.advance(&[])) {
+            Err(_) => self.end(),
+            Ok(()) if self.sending.is_none() => self.own().reading.resume(),
+            Ok(()) => {}
+        }
+    }
+
+    /// Event: the server looks after its connections.
+    pub(crate) fn look(&mut self, now: Instant, idle: Duration) {
+        let is_late = now.saturating_duration_since(self.progress) >= idle;
+        if !is_late || self.lingering.is_some() {
+            return;
+        }
+        let mut out = Vec::new();
+        if self.sending.is_none() && self.dialogue.time_out(&mut out) {
+            self.own().reading.pause();
+            self.send(out);
+        } else {
+            self.end();
+        }
+    }
+
+    /// Says what can be said now, `fresh` being new bytes from the client.
+    fn advance(&mut self, fresh: &[u8]) -> io::Result<()> {
+        let mut out = Vec::new();
+        self.dialogue.advance(&self.site, fresh, &mut out)?;
+        if !out.is_empty() {
+            self.send(out);
+        }
+        Ok(())
+    }
+
+    /// Sends what was gathered, and awaits `sent` where something depends on it.
+    fn send(&mut self, out: Vec<u8>) {
+        self.progress = aem::time::now();
+        let is_awaited = self.dialogue.waits(out.len());
+        let sending = self.stream.send(out);
+        if is_awaited {
+            let event = stream::once(sending);
+            self.sending = Some(self.own().state.on(event, Connection::sent).erase());
+        }
+    }
+
+    /// Closes our side behind the last answer and waits for the client to close its own.
+    fn linger(&mut self) {
+        // An error means that the client is gone already, which `received` is about to hear.
+        let _ = self.stream.shutdown(Shutdown::Write);
+        let end = |connection: &mut Connection, _tick| connection.end();
+        let timer = self.own().state.on(aem::time::after(LINGER), end).erase();
+        self.lingering = Some(Lingering { left: LINGER_BYTES, _timer: timer });
+        self.own().reading.resume();
+    }
+
+    /// Ends the registration that this connection lives in, and so the connection.
+    fn end(&self) {
+        self.own().reading.stop();
+    }
+
+    fn own(&self) -> &Own {
+        self.own.as_ref().expect("a connection is attached before its first event")
+    }
+}

@@ -1,0 +1,184 @@
+//! What is said on one connection: the protocol without the socket.
+//!
+//! [`Dialogue::advance`] takes the bytes that came and appends the answers to them to a buffer:
+//! all requests that are complete are answered, in order, so that what came in one packet goes
+//! out in one write. It stops early in three cases, and [`Dialogue::waits`] then says that it
+//! should go on when the kernel has taken what was written: a page is longer than a piece; a
+//! batch of answers is full; the last answer was given.
+//!
+//! It keeps what it has not used, and nothing else: at most an incomplete head, or the requests
+//! behind a long answer in the chunk that brought them.
+
+use crate::files::{Found, Page, Rest, Site};
+use crate::limits::{BATCH, HEAD_ROOM, PIECE};
+use crate::request::{self, Method, Parsed, Request};
+use crate::response::{self, Head, Persistence, Status};
+use crate::target;
+use std::io;
+
+/// The state between two events; empty while a connection is idle.
+#[derive(Debug, Default)]
+pub(crate) struct Dialogue {
+    /// What was received and is not answered yet.
+    unread: Vec<u8>,
+    /// Bytes of a request's body that are still to be thrown away.
+    skip: u64,
+    /// The page that is being sent, if it is longer than a piece.
+    page: Option<Rest>,
+    /// Whether the last request was read: nothing that comes is one.
+    is_ending: bool,
+}
+
+impl Dialogue {
+    /// Goes on: with the page that is being sent, then with the requests that are there, `fresh`
+    /// being new bytes from the client, perhaps none.
+    ///
+    /// # Errors
+    ///
+    /// When the page cannot be read on. Its length was promised already, so the connection has to
+    /// be broken off.
+    pub(crate) fn advance(
+        &mut self,
+        site: &Site,
+        fresh: &[u8],
+        out: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        if let Some(page) = &mut self.page {
+            page.read(out, PIECE)?;
+            self.page.take_if(|page| page.len() == 0);
+        }
+        if self.unread.is_empty() {
+            let used = self.answer_all(site, fresh, out);
+            self.unread.extend_from_slice(&fresh[used..]);
+            return Ok(());
+        }
+        let mut unread = std::mem::take(&mut self.unread);
+        unread.extend_from_slice(fresh);
+        let used = self.answer_all(site, &unread, out);
+        if used < unread.len() {
+            unread.drain(..used);
+            self.unread = unread;
+        }
+        Ok(())
+    }
+
+    /// Whether `advance` is to be called again when the kernel has taken the `written` bytes.
+    pub(crate) fn waits(&self, written: usize) -> bool {
+        self.page.is_some() || self.is_ending || written >= BATCH
+    }
+
+    /// Whether everything is said.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_ending && self.page.is_none()
+    }
+
+    /// Makes the answer in progress the last one.
+    fn end(&mut self) {
+        self.is_ending = true;
+        self.unread = Vec::new();
+    }
+
+    /// Ends with a word to a client that began a request and did not complete it in time; says
+    /// nothing, and returns false, to one that did not even begin.
+    pub(crate) fn time_out(&mut self, out: &mut Vec<u8>) -> bool {
+        let has_begun = !self.unread.is_empty();
+        if has_begun {
+            self.refuse(Status::RequestTimeout, true, out);
+            self.end();
+        }
+        has_begun
+    }
+
+    /// Answers the requests in `input`; returns how much of it was used.
+    fn answer_all(&mut self, site: &Site, input: &[u8], out: &mut Vec<u8>) -> usize {
+        let mut used = 0;
+        while !self.is_ending && self.page.is_none() && out.len() < BATCH {
+            let rest = &input[used..];
+            let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rest.len());
+            self.skip -= skipped as u64;
+            used += skipped;
+            match request::parse(&rest[skipped..]) {
+                Parsed::Partial => return used,
+                Parsed::Refused(status) => self.refuse(status, true, out),
+                Parsed::Complete(request, length) => {
+                    used += length;
+                    self.skip = request.skip;
+                    self.answer(site, &request, out);
+                }
+            }
+        }
+        if self.is_ending { input.len() } else { used }
+    }
+
+    /// Answers one request.
+    fn answer(&mut self, site: &Site, request: &Request<'_>, out: &mut Vec<u8>) {
+        let has_body = request.method != Method::Head;
+        let Ok(path) = target::path(request.target) else {
+            return self.refuse(Status::BadRequest, has_body, out);
+        };
+        self.is_ending = !request.keep_alive;
+        let persistence = match (request.keep_alive, request.is_http_1_0) {
+            (true, false) => Persistence::Open,
+            (true, true) => Persistence::OpenSaid,
+            (false, _) => Persistence::Close,
+        };
+        let plain = |out: &mut Vec<u8>, status, field| {
+            response::plain(out, status, persistence, has_body, field);
+        };
+        if request.method == Method::NotAllowed {
+            return plain(out, Status::MethodNotAllowed, Some(("Allow", "GET, HEAD")));
+        }
+        match site.find(path) {
+            Ok(Found::Page(page)) => {
+                let start = out.len();
+                match serve(page, request, persistence, out) {
+                    Ok(rest) => self.page = rest,
+                    Err(_) => {
+                        out.truncate(start);
+                        plain(out, Status::InternalServerError, None);
+                    }
+                }
+            }
+            Ok(Found::Directory) => {
+                let location = target::as_directory(request.target);
+                plain(out, Status::MovedPermanently, Some(("Location", &location)));
+            }
+            Err(status) => plain(out, status, None),
+        }
+    }
+
+    /// The last answer, to what cannot be served.
+    fn refuse(&mut self, status: Status, has_body: bool, out: &mut Vec<u8>) {
+        self.is_ending = true;
+        response::plain(out, status, Persistence::Close, has_body, None);
+    }
+}
+
+/// Answers with a page, or as much of it as a piece holds; gives back what is left.
+fn serve(
+    mut page: Page,
+    request: &Request<'_>,
+    persistence: Persistence,
+    out: &mut Vec<u8>,
+) -> io::Result<Option<Rest>> {
+    let length = usize::try_from(page.length).unwrap_or(usize::MAX);
+    out.reserve(HEAD_ROOM + length.min(PIECE));
+    let is_unchanged = page.is_unchanged(request.if_modified_since);
+    let status = if is_unchanged { Status::NotModified } else { Status::Ok };
+    let mut head = Head::new(out, status, persistence);
+    if let Some(modified) = page.modified {
+        head = head.field("Last-Modified", httpdate::HttpDate::from(modified));
+    }
+    if is_unchanged {
+        head.end();
+        return Ok(None);
+    }
+    head.field("Content-Type", page.media_type).field("Content-Length", page.length).end();
+    if request.method == Method::Get {
+        page.rest.read(out, PIECE)?;
+    }
+    Ok(Some(page.rest).filter(|rest| request.method == Method::Get && rest.len() > 0))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! What is said on a connection, however its bytes arrive, against the site that is shipped.
+
+use super::*;
+use std::path::Path;
+
+fn shipped() -> (Site, Vec<u8>, Vec<u8>) {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/aemhttpd/site"));
+    let read = |name: &str| std::fs::read(root.join(name)).unwrap();
+    (Site::open(root).unwrap(), read("style.css"), read("primes.html"))
+}
+
+/// Says all of `input` in chunks of `size`, going on at once whenever the dialogue waits.
+///
+/// Returns what was answered, without the `Date` lines, and the most that was written at once.
+fn say(site: &Site, input: &[u8], size: usize) -> (Vec<u8>, usize, Dialogue) {
+    let mut dialogue = Dialogue::default();
+    let (mut answered, mut most) = (Vec::new(), 0);
+    for chunk in input.chunks(size) {
+        let mut fresh = chunk;
+        loop {
+            let mut out = Vec::new();
+            dialogue.advance(site, fresh, &mut out).unwrap();
+            fresh = &[];
+            most = most.max(out.len());
+            answered.extend_from_slice(&out);
+            if dialogue.is_over() || !dialogue.waits(out.len()) {
+                break;
+            }
+        }
+    }
+    (without_dates(&answered), most, dialogue)
+}
+
+fn without_dates(answers: &[u8]) -> Vec<u8> {
+    let lines = answers.split_inclusive(|&byte| byte == b'\n');
+    lines.filter(|line| !line.starts_with(b"Date: ")).collect::<Vec<_>>().concat()
+}
+
+fn text(answers: &[u8]) -> String {
+    String::from_utf8_lossy(answers).into_owned()
+}
+
+const STYLE: &str = "GET /style.css HTTP/1.1\r\nHost: a\r\n\r\n";
+const PRIMES: &str = "GET /primes.html HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn answers_do_not_depend_on_how_the_bytes_arrive() {
+    let (site, style, primes) = shipped();
+    let body = "GET /never HTTP/1.1\r\nHost: of the body\r\n\r\n";
+    let length = body.len();
+    let post = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}");
+    let head = "HEAD /primes.html HTTP/1.1\r\nHost: a\r\n\r\n";
+    let last = "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let input = [STYLE, PRIMES, &post, head, STYLE, last, STYLE].concat();
+    let (whole, ..) = say(&site, input.as_bytes(), usize::MAX);
+    for size in [1, 2, 3, 7, 64, 100] {
+        assert!(say(&site, input.as_bytes(), size).0 == whole, "chunks of {size} bytes");
+    }
+    let said = text(&whole);
+    let codes: Vec<_> =
+        said.match_indices("HTTP/1.1 ").map(|(at, _)| &said[at + 9..at + 12]).collect();
+    assert_eq!(codes, ["200", "200", "405", "200", "200", "404"]);
+    assert!(!said.contains("of the body"));
+    let bodies: usize = said.split("\r\n\r\n").count();
+    assert_eq!(bodies, codes.len() + 1);
+    assert!(said.contains(&text(&primes)) && said.contains(&text(&style)));
+}
+
+#[test]
+fn requests_of_one_packet_are_answered_in_one_write() {
+    let (site, style, _) = shipped();
+    let mut out = Vec::new();
+    let mut dialogue = Dialogue::default();
+    dialogue.advance(&site, STYLE.repeat(16).as_bytes(), &mut out).unwrap();
+    assert_eq!(text(&out).matches("HTTP/1.1 200 OK\r\n").count(), 16);
+    assert!(out.len() > 16 * style.len() && !dialogue.waits(out.len()));
+    assert!(dialogue.unread.capacity() == 0, "an idle connection holds no buffer");
+}
+
+#[test]
+fn what_is_made_at_once_is_bounded() {
+    let (site, _, primes) = shipped();
+    let input = [PRIMES, &STYLE.repeat(1000), PRIMES].concat();
+    let (answered, most, dialogue) = say(&site, input.as_bytes(), 64 * 1024);
+    assert!(answered.len() > 2 * primes.len());
+    assert!(most < BATCH + 2 * PIECE, "{most}");
+    assert!(dialogue.unread.is_empty() && dialogue.page.is_none() && !dialogue.is_ending);
+}
+
+#[test]
+fn after_bad_input_nothing_is_a_request() {
+    let (site, ..) = shipped();
+    for bad in [
+        "NONSENSE\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET /../secret HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ] {
+        let (said, _, dialogue) = say(&site, [bad, STYLE].concat().as_bytes(), usize::MAX);
+        let said = text(&said);
+        assert!(said.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{said}");
+        assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
+        assert_eq!(said.matches("HTTP/1.1").count(), 1, "{said}");
+        assert!(dialogue.is_over() && dialogue.unread.is_empty());
+    }
+}
+
+#[test]
+fn an_unread_body_is_never_a_request() {
+    let (site, ..) = shipped();
+    for fields in ["Transfer-Encoding: chunked", "Content-Length: 9999999"] {
+        let input = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n{STYLE}");
+        let (said, _, dialogue) = say(&site, input.as_bytes(), usize::MAX);
+        assert_eq!(text(&said).matches("HTTP/1.1 200").count(), 1, "{fields}");
+        assert!(dialogue.is_over(), "{fields}");
+    }
+}
+
+#[test]
+fn an_unchanged_page_is_not_sent_again() {
+    let (site, ..) = shipped();
+    let (said, ..) = say(&site, STYLE.as_bytes(), usize::MAX);
+    let said = text(&said);
+    let modified = said.lines().find(|line| line.starts_with("Last-Modified: ")).unwrap();
+    let date = modified.trim_start_matches("Last-Modified: ");
+    let ask = |date: &str| {
+        let fields = format!("Host: a\r\nIf-Modified-Since: {date}\r\n\r\n");
+        let (said, ..) =
+            say(&site, format!("GET /style.css HTTP/1.1\r\n{fields}").as_bytes(), usize::MAX);
+        text(&said)
+    };
+    let again = ask(date);
+    assert!(again.starts_with("HTTP/1.1 304 Not Modified\r\n"), "{again}");
+    assert!(again.ends_with("\r\n\r\n") && again.contains(modified), "{again}");
+    assert!(ask("Sun, 06 Nov 1994 08:49:37 GMT").starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[test]
+fn http_1_0_is_told_what_becomes_of_its_connection() {
+    let (site, ..) = shipped();
+    let (said, _, dialogue) = say(&site, b"GET / HTTP/1.0\r\n\r\n", usize::MAX);
+    assert!(text(&said).contains("\r\nConnection: close\r\n") && dialogue.is_over());
+    let (said, _, dialogue) =
+        say(&site, b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", usize::MAX);
+    assert!(text(&said).contains("\r\nConnection: keep-alive\r\n") && !dialogue.is_ending);
+}
+
+#[test]
+fn only_who_began_a_request_is_told_that_it_took_too_long() {
+    let (site, ..) = shipped();
+    let mut out = Vec::new();
+    assert!(!Dialogue::default().time_out(&mut out) && out.is_empty());
+    let (.., mut dialogue) = say(&site, &STYLE.as_bytes()[..20], usize::MAX);
+    assert!(dialogue.time_out(&mut out) && dialogue.is_over());
+    assert!(text(&out).starts_with("HTTP/1.1 408 Request Timeout\r\n"));
+}

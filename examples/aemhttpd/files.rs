@@ -1,0 +1,209 @@
+//! Files below a root, and nothing else.
+//!
+//! The kernel keeps the border: every path is opened with `openat2` and `RESOLVE_BENEATH`, so
+//! that neither `..` nor a symbolic link nor a rename at the wrong moment leads out of the root.
+//! A page is read in pieces, so that a big file is never in memory whole.
+
+use crate::limits::MAX_OPEN_TRIES;
+use crate::response::Status;
+use rustix::buffer::spare_capacity;
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The last second of the year 9999, beyond which HTTP has no dates.
+const LAST_DATE: u64 = 253_402_300_799;
+
+/// A directory that is served.
+#[derive(Debug)]
+pub(crate) struct Site {
+    root: File,
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Page(Page),
+    /// A directory, asked for without its last `/`.
+    Directory,
+}
+
+/// A file that is open, and what is to be said about it.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) length: u64,
+    pub(crate) modified: Option<SystemTime>,
+    pub(crate) media_type: &'static str,
+    pub(crate) rest: Rest,
+}
+
+/// The part of a file that was not read yet.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    file: OwnedFd,
+    offset: u64,
+    end: u64,
+}
+
+impl Site {
+    /// Opens the root.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of a root that is no directory or may not be read, and `Unsupported`
+    /// on a kernel without `openat2`.
+    pub(crate) fn open(root: &Path) -> io::Result<Site> {
+        let site = Site { root: File::open(root)? };
+        if !site.root.metadata()?.is_dir() {
+            return Err(Errno::NOTDIR.into());
+        }
+        match site.open_beneath(b".") {
+            Err(Errno::NOSYS) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "this kernel has no openat2 (Linux 5.6), which keeps paths below the root",
+            )),
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(site),
+        }
+    }
+
+    /// Looks a path up that `target::path` made; a directory stands for its `index.html`.
+    pub(crate) fn find(&self, mut path: Vec<u8>) -> Result<Found, Status> {
+        let names_a_directory = path.is_empty() || path.ends_with(b"/");
+        if names_a_directory {
+            path.extend_from_slice(b"index.html");
+        }
+        let file = self.open_beneath(&path).map_err(status_of)?;
+        let facts = fstat(&file).map_err(status_of)?;
+        match FileType::from_raw_mode(facts.st_mode) {
+            FileType::RegularFile => {}
+            FileType::Directory if !names_a_directory => return Ok(Found::Directory),
+            _ => return Err(Status::NotFound),
+        }
+        let length = u64::try_from(facts.st_size).unwrap_or(0);
+        let modified = u64::try_from(facts.st_mtime)
+            .ok()
+            .filter(|&second| second <= LAST_DATE)
+            // A time in the future must not be told.
+            .map(|second| (UNIX_EPOCH + Duration::from_secs(second)).min(SystemTime::now()));
+        let media_type = media_type(&path);
+        Ok(Found::Page(Page { length, modified, media_type, rest: Rest::new(file, length) }))
+    }
+
+    fn open_beneath(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        // Without NONBLOCK, opening a FIFO would stop the whole server.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match openat2(&self.root, path, flags, Mode::empty(), ResolveFlags::BENEATH) {
+                Err(Errno::AGAIN | Errno::INTR) if tries < MAX_OPEN_TRIES => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Page {
+    /// Whether a client that has the page as of `since` has it still. HTTP counts in seconds.
+    pub(crate) fn is_unchanged(&self, since: Option<SystemTime>) -> bool {
+        let second = |time: SystemTime| time.duration_since(UNIX_EPOCH).map(|it| it.as_secs()).ok();
+        match (self.modified.and_then(second), since.and_then(second)) {
+            (Some(modified), Some(since)) => modified <= since,
+            _ => false,
+        }
+    }
+}
+
+impl Rest {
+    fn new(file: OwnedFd, length: u64) -> Rest {
+        Rest { file, offset: 0, end: length }
+    }
+
+    /// Bytes that are still to come.
+    pub(crate) fn len(&self) -> u64 {
+        self.end - self.offset
+    }
+
+    /// Appends the next piece to `out`, at most `limit` bytes, and blocks on the disk meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the file has become shorter than what was promised in the head. (If it
+    /// has grown, the promise is kept and no more.)
+    pub(crate) fn read(&mut self, out: &mut Vec<u8>, limit: usize) -> io::Result<()> {
+        let mut wanted = usize::try_from(self.len()).unwrap_or(usize::MAX).min(limit);
+        out.reserve(wanted);
+        while wanted > 0 {
+            let start = out.len();
+            let read = match rustix::io::pread(&self.file, spare_capacity(out), self.offset) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => read.min(wanted),
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            out.truncate(start + read);
+            wanted -= read;
+            self.offset += read as u64;
+        }
+        Ok(())
+    }
+}
+
+/// What a client is told when a file cannot be opened.
+fn status_of(error: Errno) -> Status {
+    match error {
+        // XDEV: the path led out of the root. LOOP: too many symbolic links.
+        Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP | Errno::NAMETOOLONG => {
+            Status::NotFound
+        }
+        Errno::ACCESS | Errno::PERM => Status::Forbidden,
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN => Status::ServiceUnavailable,
+        // A device that is not there, a socket.
+        Errno::NXIO | Errno::NODEV => Status::NotFound,
+        _ => Status::InternalServerError,
+    }
+}
+
+/// The media type that a file's name promises.
+fn media_type(path: &[u8]) -> &'static str {
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+    let extension = match name.iter().rposition(|&byte| byte == b'.') {
+        Some(dot) => name[dot + 1..].to_ascii_lowercase(),
+        None => Vec::new(),
+    };
+    match extension.as_slice() {
+        b"html" | b"htm" => "text/html; charset=utf-8",
+        b"css" => "text/css; charset=utf-8",
+        b"js" | b"mjs" => "text/javascript; charset=utf-8",
+        b"txt" | b"md" => "text/plain; charset=utf-8",
+        b"csv" => "text/csv; charset=utf-8",
+        b"json" | b"map" => "application/json",
+        b"xml" => "application/xml",
+        b"svg" => "image/svg+xml",
+        b"png" => "image/png",
+        b"jpg" | b"jpeg" => "image/jpeg",
+        b"gif" => "image/gif",
+        b"webp" => "image/webp",
+        b"avif" => "image/avif",
+        b"ico" => "image/x-icon",
+        b"woff2" => "font/woff2",
+        b"woff" => "font/woff",
+        b"ttf" => "font/ttf",
+        b"pdf" => "application/pdf",
+        b"wasm" => "application/wasm",
+        b"mp4" => "video/mp4",
+        b"webm" => "video/webm",
+        b"mp3" => "audio/mpeg",
+        b"zip" => "application/zip",
+        b"gz" => "application/gzip",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! Every limit of the server, each with the reason for its value.
+//!
+//! Together they bound what one connection can cost: at most [`MAX_HEAD`] of a request that is
+//! not yet complete and one chunk behind it, [`BATCH`] and one [`PIECE`] of answers being made,
+//! and what the stream queues (`aem`'s high-water mark, 256 KiB). An idle connection holds none
+//! of them.
+
+use std::time::Duration;
+
+/// Bytes of a request's head, request line included. Browsers with many cookies send 4 to 8 KiB.
+pub(crate) const MAX_HEAD: usize = 16 * 1024;
+
+/// Header fields in one request. Browsers send about 20, proxies add a handful.
+pub(crate) const MAX_FIELDS: usize = 100;
+
+/// Bytes of a request's body that are read and thrown away to keep the connection. Up to here it
+/// is cheaper than a new connection; beyond it the answer is given and the connection closed.
+pub(crate) const MAX_SKIPPED_BODY: u64 = 64 * 1024;
+
+/// Bytes of a file that are read at a time. The disk may block the one thread there is, so no
+/// connection gets more of it than this in a turn; smaller pieces would cost more calls a byte.
+pub(crate) const PIECE: usize = 64 * 1024;
+
+/// Room that is made for the head of an answer with a page, so that head and page grow one buffer
+/// once. Ours are about 200 bytes.
+pub(crate) const HEAD_ROOM: usize = 256;
+
+/// Bytes of answers to pipelined requests that are gathered before they are sent. When this much
+/// is there and requests remain, the rest waits until the kernel has taken what was sent.
+pub(crate) const BATCH: usize = 128 * 1024;
+
+/// How long a connection may take to complete its next request, or to accept the next piece of
+/// an answer, unless `--idle` says otherwise. Long enough for a person who reads a page and
+/// clicks; bytes that trickle in do not extend it.
+pub(crate) const IDLE: Duration = Duration::from_secs(60);
+
+/// Looks at the connections in one idle time. More looks are more exact and cost more; with 4 a
+/// connection is closed at most a quarter late.
+pub(crate) const LOOKS_PER_IDLE: u32 = 4;
+
+/// How long a connection that we end stays open for the client to read its last answer. Closing
+/// at once, with bytes of the client unread, would reset the connection and destroy that answer.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes that are thrown away meanwhile. A client that sends more than this is not listening.
+pub(crate) const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Tries of an `openat2` that met a rename of one of the path's directories. Each needs another
+/// rename at the very moment.
+pub(crate) const MAX_OPEN_TRIES: usize = 4;

@@ -1,0 +1,117 @@
+//! AEMhttpd: a web server for static files, on handlers, in one thread.
+//!
+//! ```text
+//! cargo run --release --example aemhttpd -- --root some/directory --listen 127.0.0.1:8080
+//! ```
+//!
+//! There is no task and no thread in here. A handler is registered on the listener's connections,
+//! one on each connection's bytes, one on the end of each long write; between events nothing
+//! runs. Read on in this order:
+//!
+//! ```text
+//! main         flags, the listener, the end
+//! server       all connections: how they come and go
+//! connection   one connection: the handlers of its events
+//! dialogue     what is said on it: requests in, answers out
+//! request      bytes -> request        target   request -> path below the root
+//! files        path -> page            response page -> bytes
+//! limits       every number, with its reason
+//! ```
+
+mod connection;
+mod dialogue;
+mod files;
+mod limits;
+mod request;
+mod response;
+mod server;
+mod target;
+
+use aem::net::TcpListener;
+use aem::{Scope, State};
+use clap::{Parser, ValueEnum};
+use files::Site;
+use server::Server;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The site that is shipped, found from anywhere on the machine where this was built.
+const SITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/aemhttpd/site");
+
+/// AEMhttpd: serves static files, on handlers, in one thread.
+#[derive(Debug, Parser)]
+#[command(name = "aemhttpd")]
+struct Flags {
+    /// Where to listen; with port 0 the system chooses, and the first line printed says what.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// The directory to serve; nothing outside of it is.
+    #[arg(long, value_name = "DIR", default_value = SITE)]
+    root: PathBuf,
+    /// How the kernel is asked.
+    #[arg(long, value_enum, default_value_t = Backend::Auto)]
+    backend: Backend,
+    /// Seconds without a complete request after which a connection is closed; 0 for never.
+    #[arg(long, value_name = "SECONDS", default_value_t = limits::IDLE.as_secs())]
+    idle: u64,
+}
+
+/// The values of `--backend`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Backend {
+    Auto,
+    Epoll,
+    #[value(name = "io_uring")]
+    IoUring,
+}
+
+fn main() -> ExitCode {
+    match run(&Flags::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("aemhttpd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(flags: &Flags) -> aem::Result {
+    let site = Site::open(&flags.root)
+        .map_err(|error| format!("cannot serve {}: {error}", flags.root.display()))?;
+    let backend = match flags.backend {
+        Backend::Auto => aem::Backend::Auto,
+        Backend::Epoll => aem::Backend::Epoll,
+        Backend::IoUring => aem::Backend::IoUring,
+    };
+    let runtime = aem::Runtime::builder().backend(backend).build()?;
+    runtime.block_on(serve(flags, site))
+}
+
+/// Serves for as long as the listener lasts.
+async fn serve(flags: &Flags, site: Site) -> aem::Result {
+    let listener = TcpListener::bind(flags.listen)
+        .map_err(|error| format!("cannot listen on {}: {error}", flags.listen))?;
+    announce(listener.local_addr()?);
+
+    let idle = Duration::from_secs(if flags.idle == 0 { u64::MAX } else { flags.idle });
+    let server = State::new(Server::new(site, idle));
+    let _looking = Server::look_after(&server, aem::time::every(idle / limits::LOOKS_PER_IDLE));
+    let scope = Scope::new();
+    let accepting = aem::on_ok(listener.incoming(), {
+        let scope = scope.handle();
+        move |(stream, _peer)| Server::admit(&server, &scope, stream)
+    });
+    accepting.await?;
+    Ok(())
+}
+
+/// The first line on standard output, by which scripts find the server.
+fn announce(address: SocketAddr) {
+    let backend = aem::Handle::current().backend().kind;
+    // Whoever closed our output does not want to know.
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "http://{address}/ backend={backend}").and_then(|()| out.flush());
+}

@@ -1,0 +1,169 @@
+//! What is a request, what is none, and where it ends.
+
+use super::*;
+use std::time::{Duration, UNIX_EPOCH};
+
+fn complete(text: &str) -> (Request<'_>, usize) {
+    match parse(text.as_bytes()) {
+        Parsed::Complete(request, length) => (request, length),
+        other => panic!("{text:?}: {other:?}"),
+    }
+}
+
+fn refused(text: &str) -> Status {
+    match parse(text.as_bytes()) {
+        Parsed::Refused(status) => status,
+        other => panic!("{text:?}: {other:?}"),
+    }
+}
+
+/// A request for `/` with a host and these fields.
+fn with(fields: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")
+}
+
+#[test]
+fn a_request_ends_where_its_head_ends() {
+    let text = "GET /a?b HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\n";
+    let (request, length) = complete(text);
+    assert_eq!((request.method, request.target), (Method::Get, "/a?b"));
+    assert!(request.keep_alive && !request.is_http_1_0);
+    assert_eq!(&text[length..], "GET /next HTTP/1.1\r\n");
+}
+
+#[test]
+fn every_beginning_of_a_request_is_partial() {
+    let text = "\r\nHEAD /page HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n";
+    for end in 0..text.len() {
+        assert_eq!(parse(&text.as_bytes()[..end]), Parsed::Partial, "{:?}", &text[..end]);
+    }
+    assert_eq!(complete(text).0.method, Method::Head);
+}
+
+#[test]
+fn the_connection_stays_as_each_version_has_it() {
+    let keep = |text: &str| complete(text).0.keep_alive;
+    assert!(keep(&with("")));
+    assert!(keep(&with("Connection: keep-alive\r\n")));
+    assert!(!keep(&with("Connection: close\r\n")));
+    assert!(!keep(&with("Connection: upgrade, CLOSE\r\n")));
+    assert!(!keep(&with("Connection: keep-alive\r\nConnection: close\r\n")));
+    assert!(!keep("GET / HTTP/1.0\r\n\r\n"));
+    assert!(keep("GET / HTTP/1.0\r\nconnection: Keep-Alive\r\n\r\n"));
+    assert!(complete("GET / HTTP/1.0\r\n\r\n").0.is_http_1_0);
+}
+
+#[test]
+fn a_host_is_there_once() {
+    assert_eq!(refused("GET / HTTP/1.1\r\n\r\n"), Status::BadRequest);
+    assert_eq!(refused(&with("Host: b\r\n")), Status::BadRequest);
+    assert_eq!(refused("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n"), Status::BadRequest);
+}
+
+#[test]
+fn versions_and_methods_have_answers_of_their_own() {
+    for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/3", "HTTP/9.9"] {
+        let text = format!("GET / {version}\r\nHost: a\r\n\r\n");
+        assert_eq!(refused(&text), Status::VersionNotSupported, "{version}");
+    }
+    assert_eq!(refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Status::VersionNotSupported);
+    assert_eq!(refused("BREW / HTTP/1.1\r\nHost: a\r\n\r\n"), Status::NotImplemented);
+    // Methods are told apart by case.
+    assert_eq!(refused("get / HTTP/1.1\r\nHost: a\r\n\r\n"), Status::NotImplemented);
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT"] {
+        let text = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(complete(&text).0.method, Method::NotAllowed, "{method}");
+    }
+}
+
+#[test]
+fn what_is_not_http_is_a_bad_request_as_soon_as_that_is_seen() {
+    for text in [
+        "GET\r\n\r\n",
+        "GET /\r\n",
+        "GET / HTTQ/1.1\r\n\r\n",
+        "GET / HTTP/1.1 \r\n\r\n",
+        "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+        "\u{16}\u{3}\u{1}",
+        "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\u{0}\r\n\r\n",
+        "GET / HTTP/1.1\r\n: empty\r\n\r\n",
+        "GET / HTTP/1.1\r\nno colon\r\n\r\n",
+    ] {
+        assert_eq!(refused(text), Status::BadRequest, "{text:?}");
+    }
+}
+
+#[test]
+fn a_head_has_a_limit_in_bytes_and_in_fields() {
+    let long_line = format!("GET /{}", "a".repeat(MAX_HEAD));
+    assert_eq!(refused(&long_line), Status::UriTooLong);
+    let long_field = with(&format!("Cookie: {}\r\n", "a".repeat(MAX_HEAD)));
+    assert_eq!(refused(&long_field), Status::RequestHeaderFieldsTooLarge);
+    assert_eq!(refused(&long_field[..MAX_HEAD]), Status::RequestHeaderFieldsTooLarge);
+    assert_eq!(parse(&long_field.as_bytes()[..MAX_HEAD - 1]), Parsed::Partial);
+    let just_fits = with(&format!("Cookie: {}\r\n", "a".repeat(MAX_HEAD - with("").len() - 10)));
+    assert_eq!(just_fits.len(), MAX_HEAD);
+    assert!(complete(&just_fits).0.keep_alive);
+    let many = with(&"A: b\r\n".repeat(MAX_FIELDS));
+    assert_eq!(refused(&many), Status::RequestHeaderFieldsTooLarge);
+    complete(&with(&"A: b\r\n".repeat(MAX_FIELDS - 1)));
+}
+
+#[test]
+fn a_body_is_skipped_or_ends_the_connection_but_is_never_a_request() {
+    let body = |fields: &str| {
+        let text = with(fields);
+        let request = complete(&text).0;
+        (request.skip, request.keep_alive)
+    };
+    assert_eq!(body("Content-Length: 5\r\n"), (5, true));
+    assert_eq!(body("Content-Length: 5\r\ncontent-length: 5\r\n"), (5, true));
+    assert_eq!(body("Content-Length: 0\r\nExpect: 100-continue\r\n"), (0, true));
+    assert_eq!(body("Content-Length: 5\r\nExpect: 100-continue\r\n"), (0, false));
+    assert_eq!(body(&format!("Content-Length: {MAX_SKIPPED_BODY}\r\n")), (MAX_SKIPPED_BODY, true));
+    assert_eq!(body(&format!("Content-Length: {}\r\n", MAX_SKIPPED_BODY + 1)), (0, false));
+    assert_eq!(body("Transfer-Encoding: Chunked\r\n"), (0, false));
+}
+
+#[test]
+fn a_body_of_doubtful_length_is_refused() {
+    for fields in [
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: 5, 5\r\n",
+        "Content-Length: +5\r\n",
+        "Content-Length: -5\r\n",
+        "Content-Length: 0x5\r\n",
+        "Content-Length:\r\n",
+        "Content-Length: 99999999999999999999999\r\n",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+    ] {
+        assert_eq!(refused(&with(fields)), Status::BadRequest, "{fields:?}");
+    }
+    assert_eq!(refused("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), Status::BadRequest);
+    for fields in [
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: identity\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+    ] {
+        assert_eq!(refused(&with(fields)), Status::NotImplemented, "{fields:?}");
+    }
+}
+
+#[test]
+fn a_condition_is_read_in_all_three_forms_of_a_date() {
+    let second = UNIX_EPOCH + Duration::from_secs(784_111_777);
+    let since = |fields: &str| complete(&with(fields)).0.if_modified_since;
+    for date in [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+    ] {
+        assert_eq!(since(&format!("If-Modified-Since: {date}\r\n")), Some(second), "{date}");
+    }
+    assert_eq!(since("If-Modified-Since: yesterday\r\n"), None);
+    // With a stronger condition in the request, the date is to be ignored.
+    let both = "If-None-Match: \"x\"\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    assert_eq!(since(both), None);
+}
