@@ -1,0 +1,13 @@
+//! AEMhttpd as a client sees it: a child process, plain sockets, every byte compared.
+//!
+//! ```text
+//! pages       what is served, byte for byte, and how connections are kept
+//! strangers   bad input, traversal, limits: who asks for what he must not get
+//! endings     a busy port and other bad beginnings, and what the process costs meanwhile
+//! ```
+
+mod client;
+mod endings;
+mod pages;
+mod server;
+mod strangers;

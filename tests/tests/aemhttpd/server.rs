@@ -1,0 +1,148 @@
+//! The built example as a child process, ended on every path by its own pid.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test fails; far above what the slowest machine needs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) backend: String,
+    /// Kept open, so that the server never writes to a closed pipe.
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Server {
+    /// Starts the server on a free port with these flags besides.
+    pub(crate) fn start(flags: &[&str]) -> Server {
+        let mut child = command(flags).args(["--listen", "127.0.0.1:0"]).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let parts = line
+            .strip_prefix("http://")
+            .and_then(|line| line.strip_suffix('\n'))
+            .and_then(|line| line.split_once("/ backend="));
+        let Some((address, backend)) = parts else {
+            panic!("the first line is {line:?}");
+        };
+        let address = address.parse().unwrap();
+        Server { child, address, backend: backend.to_owned(), _stdout: stdout }
+    }
+
+    /// Starts the server on a directory.
+    pub(crate) fn on(root: &Path) -> Server {
+        Server::start(&["--root", root.to_str().unwrap()])
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    /// One line of `/proc/PID/status`, as a number.
+    pub(crate) fn fact(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // After `wait` both find no process and do nothing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The server with these flags, not started yet.
+pub(crate) fn command(flags: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env_remove("AEM_BACKEND");
+    command
+}
+
+/// Waits for a child for a bounded time.
+pub(crate) fn wait(child: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "the server does not end");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Builds the example once: cargo does not build examples of another package for us.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+        let mut build = Command::new(cargo);
+        build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        // The whole workspace is selected, so that features and with them the libraries are the
+        // ones that are there already.
+        build.args(["build", "--workspace", "--example", "aemhttpd"]);
+        build.arg("--message-format=json-render-diagnostics");
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        let output = build.stderr(Stdio::inherit()).output().unwrap();
+        assert!(output.status.success(), "aemhttpd does not build");
+        let messages = String::from_utf8(output.stdout).unwrap();
+        let after = |key| messages.lines().filter_map(move |line| line.split(key).nth(1));
+        let paths = after("\"executable\":\"").filter_map(|rest| rest.split('"').next());
+        let path = paths.map(PathBuf::from).find(|path| path.ends_with("examples/aemhttpd"));
+        path.expect("cargo says where it put the executable")
+    })
+}
+
+/// The site that is shipped with the example.
+pub(crate) fn shipped_site() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/aemhttpd/site"))
+}
+
+/// A directory for one test, removed at its end.
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    pub(crate) fn new() -> Directory {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("aemhttpd-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Directory(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
