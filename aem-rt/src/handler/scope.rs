@@ -57,6 +57,8 @@ struct Inner {
     paused: Cell<bool>,
     /// [`Scope::close`] has asked: nobody new is let in.
     closing: Cell<bool>,
+    /// [`Scope::stop`] is at work: whoever is added by a destructor is stopped too.
+    stopping: Cell<bool>,
     idle: Bell,
     asked: Bell,
 }
@@ -126,6 +128,11 @@ impl Bell {
 }
 
 impl Inner {
+    /// Whether newcomers are stopped at once.
+    fn is_shut(&self) -> bool {
+        self.closing.get() || self.stopping.get()
+    }
+
     fn reserve(self: &Rc<Self>) -> Membership {
         let key = self.next_key.get();
         self.next_key.set(key + 1);
@@ -149,7 +156,7 @@ impl Inner {
         S: Stream + 'static,
     {
         let control = registration.control();
-        if self.closing.get() {
+        if self.is_shut() {
             registration.stop();
             return control;
         }
@@ -174,7 +181,7 @@ impl Inner {
         F: Future + 'static,
         F::Output: 'static,
     {
-        if self.closing.get() {
+        if self.is_shut() {
             let (_, handle) = spawn_job(future, location);
             handle.abort();
             return handle;
@@ -187,6 +194,7 @@ impl Inner {
     }
 
     fn stop(&self) {
+        let outer = self.stopping.replace(true);
         let members = std::mem::take(&mut *self.members.borrow_mut());
         for member in members.into_values() {
             match member {
@@ -199,6 +207,7 @@ impl Inner {
                 Member::Arriving => {}
             }
         }
+        self.stopping.set(outer);
         self.idle.ring();
     }
 
@@ -298,7 +307,8 @@ impl Scope {
     }
 
     /// Stops all members: handlers are dropped before this returns (a handler that runs now: when it
-    /// returns), tasks are cancelled. The scope is empty afterwards, and can be used again.
+    /// returns), tasks are cancelled, and so is whoever their destructors add meanwhile. The scope is empty
+    /// afterwards, and can be used again.
     pub fn stop(&self) {
         self.inner.stop();
     }
