@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::job::registry::Sight;
+use crate::job::Payload;
+use crate::job::registry::{Lost, Sight};
 pub use crate::job::registry::{JobId, JobKind};
 use crate::queue::Priority;
 use crate::runtime::context;
@@ -68,6 +69,11 @@ impl JobInfo {
             longest: Duration::from_micros(u64::from(record.longest_us)),
             queued: Duration::from_nanos(record.queued),
         }
+    }
+
+    /// A panic of this job that nobody read.
+    pub(crate) fn lost(self, panic: Payload) -> Lost {
+        Lost { id: Some(self.id), name: self.name, location: Some(self.location), panic }
     }
 
     pub(crate) fn stats(&self) -> JobStats {

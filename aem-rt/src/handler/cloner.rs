@@ -105,10 +105,7 @@ impl Crew {
     /// The panic of one event, of which nobody else will hear.
     fn report_panic(&self, key: usize, panic: Payload) {
         let lost = match self.info(key) {
-            Some(info) => {
-                let (id, location) = (Some(info.id), Some(info.location));
-                Lost { id, name: info.name, location, panic }
-            }
+            Some(info) => info.lost(panic),
             None => Lost::anonymous(panic),
         };
         match context::try_current() {

@@ -22,7 +22,7 @@ use std::task::{Context, Poll};
 use futures::Stream;
 use pin_project_lite::pin_project;
 
-use super::face::{BoxFace, discard};
+use super::face::{BoxFace, discard, report_if_lost};
 use super::scope::Membership;
 use super::{End, Next, Outcome};
 use crate::error::HandlerError;
@@ -358,9 +358,7 @@ impl<S: Stream + 'static> Core<S> {
         {
             let called = contain(|| on_end(&ending));
             self.ending.set(Some(ending));
-            if let Err(panic) = called {
-                discard_panic(panic);
-            }
+            report_if_lost(called);
         }
     }
 
@@ -377,10 +375,7 @@ impl<S: Stream + 'static> Core<S> {
     }
 
     fn clear_source(self: Pin<&Self>) {
-        let cleared = contain(|| self.project_ref().source.clear());
-        if let Err(panic) = cleared {
-            discard_panic(panic);
-        }
+        report_if_lost(contain(|| self.project_ref().source.clear()));
     }
 }
 
@@ -493,9 +488,7 @@ impl<S: Stream + 'static> Operate for Core<S> {
             if let Some(ending) = self.ending.take() {
                 let called = contain(|| on_end(&ending));
                 self.ending.set(Some(ending));
-                if let Err(panic) = called {
-                    discard_panic(panic);
-                }
+                report_if_lost(called);
             }
         } else {
             discard(self.on_end.replace(Some(on_end)));
@@ -533,14 +526,5 @@ fn report(error: &HandlerError) {
     match worker.running_job() {
         Some(job) => worker.handler_failed(&job, error),
         None => context::report(format_args!("a handler ended with an error: {error}")),
-    }
-}
-
-/// A panic in a destructor or in `on_end`.
-fn discard_panic(panic: Payload) {
-    let lost = crate::job::registry::Lost::anonymous(panic);
-    match context::try_current() {
-        Some(worker) => worker.lost_panic(lost),
-        None => context::report(format_args!("{lost}")),
     }
 }

@@ -138,11 +138,14 @@ pub(super) fn wake(waker: Waker) {
     report_if_lost(contain(|| waker.wake()));
 }
 
-fn report_if_lost(contained: Result<(), Payload>) {
+/// Reports a panic of user code that no result stands for, with the name of the job that runs.
+pub(super) fn report_if_lost(contained: Result<(), Payload>) {
     let Err(panic) = contained else { return };
-    let lost = Lost::anonymous(panic);
-    match context::try_current() {
-        Some(worker) => worker.lost_panic(lost),
-        None => context::report(format_args!("{lost}")),
-    }
+    let Some(worker) = context::try_current() else {
+        return context::report(format_args!("{}", Lost::anonymous(panic)));
+    };
+    worker.lost_panic(match worker.running_job() {
+        Some(job) => job.lost(panic),
+        None => Lost::anonymous(panic),
+    });
 }
