@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::job::Payload;
-use crate::job::registry::{Lost, Sight};
 pub use crate::job::registry::{JobId, JobKind};
+use crate::job::registry::{Lost, Sight};
 use crate::queue::Priority;
 use crate::runtime::context;
 

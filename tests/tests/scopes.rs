@@ -325,9 +325,9 @@ fn all_who_wait_for_the_same_thing_are_told() {
         let waiting: Vec<_> = (0..100)
             .map(|number| {
                 let (scope, closing) = (scope.clone(), handle.closing());
-                spawn(async move {
-                    if number % 2 == 0 { scope.idle().await } else { closing.await }
-                })
+                spawn(
+                    async move { if number % 2 == 0 { scope.idle().await } else { closing.await } },
+                )
             })
             .collect();
         let member = scope.spawn(pending::<()>());
