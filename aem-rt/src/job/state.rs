@@ -206,11 +206,11 @@ pub(crate) enum Told {
 /// What came of dropping a reference on another thread.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Released<H> {
+pub(crate) enum Released {
     /// Others keep the cell; it must not be touched any more.
     Kept,
-    /// Push the cell: it is the queue's now. Whatever was held stays held until then.
-    Post(H),
+    /// Push the cell: it is kept by the mark that says so, until it is in the queue.
+    Post,
     /// It was the last one: free the cell.
     Free,
 }
@@ -267,25 +267,20 @@ impl Remote {
         self.0.fetch_add(ONE, Ordering::Relaxed);
     }
 
-    /// A drop on another thread. `hold` is called, once, before the cell may be posted: what it returns must
-    /// keep the owner's block alive, as the cell may be gone as soon as it has been posted.
-    pub(crate) fn release<H>(&self, hold: impl Fn() -> H) -> Released<H> {
-        let mut held = None;
+    /// A drop on another thread.
+    pub(crate) fn release(&self) -> Released {
         let mut now = peek(&self.0, Ordering::Relaxed);
         loop {
             let mut next = now.wrapping_sub(ONE);
             let posts = now & (MERGED | QUEUED) == 0 && count(next) < 0;
             if posts {
+                // In the same step: a count below zero without the mark is a cell that nobody keeps.
                 next |= QUEUED;
-                held.get_or_insert_with(&hold);
             }
             // Release: what this thread did with the job comes before its end. Acquire: if this frees the
             // cell, what all others did; if it posts it, the drain's reading of the link.
             match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) if posts => match held {
-                    Some(held) => return Released::Post(held),
-                    None => unreachable!("held before every post"),
-                },
+                Ok(_) if posts => return Released::Post,
                 Ok(_) if next == word(0, MERGED) => return Released::Free,
                 Ok(_) => return Released::Kept,
                 Err(seen) => now = seen,
@@ -323,8 +318,8 @@ impl Remote {
         let mut now = peek(&self.0, Ordering::Relaxed);
         while now & (QUEUED | MERGED) == QUEUED {
             let next = (now | WAKE).wrapping_sub(ONE);
-            // Release: as in `tell`.
-            match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
+            // Release: as in `tell`, and as in `release`. No Acquire: the cell is not touched any more.
+            match self.0.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(seen) => now = seen,
             }
@@ -383,9 +378,10 @@ impl Remote {
     /// Makes the counts one: from here on every thread counts alike. False if the word has changed.
     pub(crate) fn merge(&self, view: View, total: i64) -> bool {
         debug_assert!(!view.is_queued() && total > 0);
-        // Release: the finished job is visible to whoever sees the mark.
+        // Release: the finished job is visible to whoever sees the mark. No Acquire: others hold the cell
+        // still, and it is they who will free it.
         self.0
-            .compare_exchange(view.0, word(total, MERGED), Ordering::AcqRel, Ordering::Relaxed)
+            .compare_exchange(view.0, word(total, MERGED), Ordering::Release, Ordering::Relaxed)
             .is_ok()
     }
 
@@ -396,8 +392,9 @@ impl Remote {
         loop {
             debug_assert!(now & MERGED == 0);
             let next = word(count(now) + local, MERGED | (now & QUEUED));
-            // As in `merge`; Acquire, as an output may be dropped for the handle.
-            match self.0.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Relaxed) {
+            // Release: as in `merge`. No Acquire: the output that may be dropped for the handle is the owner's
+            // own, and the handle, which left before it was done, has not seen it.
+            match self.0.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return now & LEFT != 0,
                 Err(seen) => now = seen,
             }

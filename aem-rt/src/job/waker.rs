@@ -121,10 +121,14 @@ pub(super) unsafe fn release(job: NonNull<Header>) {
 pub(super) unsafe fn release_away(job: NonNull<Header>) {
     // SAFETY: alive by the caller's reference, up to the word's change.
     let header = unsafe { job.as_ref() };
-    match header.remote.release(|| hold(header.owner())) {
+    match header.remote.release() {
         Released::Kept => {}
-        // SAFETY: QUEUED was set by this thread; the block is held until the push is done.
-        Released::Post(block) => unsafe { push(job, &block) },
+        Released::Post => {
+            // The mark keeps the cell until the push; its block must outlive the push.
+            let block = hold(header.owner());
+            // SAFETY: QUEUED was set by this thread.
+            unsafe { push(job, &block) };
+        }
         // SAFETY: it was the last reference.
         Released::Free => unsafe { cell::free(job) },
     }

@@ -91,8 +91,9 @@ impl Inject {
             // SAFETY: alive and ours until the compare-and-swap below publishes it.
             let link = unsafe { node.link() };
             link.set(older);
-            // Release: the node and its link are visible to who takes it. Acquire: as above.
-            match self.head.compare_exchange_weak(head, word, Ordering::AcqRel, Ordering::Acquire) {
+            // Release: the node and its link are visible to who takes it. Nothing is read through the old
+            // head, so success acquires nothing; a failure may have met `CLOSED`: Acquire, as above.
+            match self.head.compare_exchange_weak(head, word, Ordering::Release, Ordering::Acquire) {
                 Ok(ASLEEP) => return Pushed::Wake,
                 Ok(_) => return Pushed::Quiet,
                 Err(now) => head = now,
@@ -107,8 +108,9 @@ impl Inject {
         if head < LOWEST {
             return Batch::empty();
         }
-        // Acquire: pairs with the Release in `push`.
-        let newest = self.head.swap(EMPTY, Ordering::AcqRel);
+        // Acquire: pairs with the Release in `push`, that of each node, as pushes are RMWs and so carry on
+        // each other's release. It releases nothing: who finds the queue empty reads nothing of ours.
+        let newest = self.head.swap(EMPTY, Ordering::Acquire);
         let mut batch = Batch::empty();
         let mut word = newest;
         while word != EMPTY {
