@@ -93,7 +93,8 @@ impl Inject {
             link.set(older);
             // Release: the node and its link are visible to who takes it. Nothing is read through the old
             // head, so success acquires nothing; a failure may have met `CLOSED`: Acquire, as above.
-            match self.head.compare_exchange_weak(head, word, Ordering::Release, Ordering::Acquire) {
+            match self.head.compare_exchange_weak(head, word, Ordering::Release, Ordering::Acquire)
+            {
                 Ok(ASLEEP) => return Pushed::Wake,
                 Ok(_) => return Pushed::Quiet,
                 Err(now) => head = now,
