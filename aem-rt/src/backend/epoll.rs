@@ -125,7 +125,7 @@ impl EpollKeeper {
             work: VecDeque::new(),
             cancelled: Vec::new(),
             events: Events::new(EVENTS_PER_WAIT),
-            pool: Pool::new(config.pool_bytes),
+            pool: Pool::new(config.pool_bytes)?,
             closed: 0,
             sends: 0,
         })

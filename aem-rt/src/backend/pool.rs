@@ -42,9 +42,13 @@ pub(crate) enum Reception {
 
 impl Pool {
     /// A pool of about `bytes` bytes. None at all is allowed: then everything is copied.
-    pub(crate) fn new(bytes: usize) -> Pool {
-        let arena = Arena::new(bytes / BUFFER_SIZE, BUFFER_SIZE);
-        Pool { arena, in_hand: None, spare: Vec::new() }
+    ///
+    /// # Errors
+    ///
+    /// `OutOfMemory`.
+    pub(crate) fn new(bytes: usize) -> io::Result<Pool> {
+        let arena = Arena::new(bytes / BUFFER_SIZE, BUFFER_SIZE)?;
+        Ok(Pool { arena, in_hand: None, spare: Vec::new() })
     }
 
     /// Calls `receive` with a buffer and makes a chunk of what it says it put there.

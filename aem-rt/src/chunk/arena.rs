@@ -9,8 +9,9 @@
 //! when the arena is dropped it closes the stack, and only from then on those who bring a buffer
 //! back count down to the last one, who frees it all.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::fmt;
+use std::io;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicPtr, AtomicUsize};
@@ -153,13 +154,23 @@ impl Arena {
     ///
     /// The kernel gives pages when they are first written to, so a pool costs what it was at its
     /// fullest. With a `count` of zero there is nothing to lend.
-    pub(crate) fn new(count: usize, buffer_size: usize) -> Arena {
-        let size = count.checked_mul(buffer_size).expect("the pool's size overflows");
-        let layout = Layout::from_size_align(size.max(1), align_of::<u128>())
-            .expect("the pool's size overflows");
+    ///
+    /// # Errors
+    ///
+    /// `OutOfMemory`, if the system has not so much, or nobody has.
+    pub(crate) fn new(count: usize, buffer_size: usize) -> io::Result<Arena> {
+        let too_much = || {
+            let text = format!("no memory for a pool of {count} buffers of {buffer_size} bytes");
+            io::Error::new(io::ErrorKind::OutOfMemory, text)
+        };
+        let size = count.checked_mul(buffer_size).ok_or_else(too_much)?;
+        let layout = Layout::from_size_align(size.max(1), align_of::<u128>());
+        let layout = layout.map_err(|_| too_much())?;
+        let mut headers = Vec::new();
+        headers.try_reserve_exact(count).map_err(|_| too_much())?;
         // SAFETY: the layout's size is not zero.
         let memory = unsafe { alloc_zeroed(layout) };
-        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
+        let memory = NonNull::new(memory).ok_or_else(too_much)?;
         let shared = Box::into_raw(Box::new(Shared {
             returned: AtomicPtr::new(ptr::null_mut()),
             remaining: AtomicUsize::new(count + 1),
@@ -175,11 +186,11 @@ impl Arena {
             capacity: buffer_size,
             home: shared,
         };
-        let headers = (0..count).map(header).collect();
+        headers.extend((0..count).map(header));
         // SAFETY: nobody else knows of `shared` yet.
-        unsafe { (*shared).headers = headers };
+        unsafe { (*shared).headers = headers.into_boxed_slice() };
         let shared = NonNull::new(shared).expect("a box is not null");
-        Arena { shared, fresh: 0, recent: ptr::null_mut(), few: false }
+        Ok(Arena { shared, fresh: 0, recent: ptr::null_mut(), few: false })
     }
 
     /// A buffer as a chunk of its whole size, with whatever bytes it last held; `None` if all are

@@ -32,7 +32,7 @@ fn a_vector_comes_back_as_the_same_memory() {
 
 #[test]
 fn cut_chunks_share_memory_and_no_byte() {
-    let mut arena = Arena::new(1, 64);
+    let mut arena = Arena::new(1, 64).unwrap();
     for mut whole in [Chunk::from(b"abcdef".to_vec()), filled(&mut arena, b"abcdef")] {
         let mut head = whole.split_to(2);
         let mut middle = whole.split_to(3);
@@ -58,7 +58,7 @@ fn cutting_too_much_panics() {
 
 #[test]
 fn a_pool_lends_what_it_has_and_reuses_the_last() {
-    let mut arena = Arena::new(3, 16);
+    let mut arena = Arena::new(3, 16).unwrap();
     let lent: Vec<Chunk> = (0..3).map(|_| arena.take().unwrap()).collect();
     assert!(arena.take().is_none());
     let last = lent[1].as_ptr();
@@ -66,12 +66,12 @@ fn a_pool_lends_what_it_has_and_reuses_the_last() {
     drop((first, third));
     drop(second);
     assert_eq!(arena.take().unwrap().as_ptr(), last);
-    assert!(Arena::new(0, 16).take().is_none());
+    assert!(Arena::new(0, 16).unwrap().take().is_none());
 }
 
 #[test]
 fn a_pool_says_when_it_is_low() {
-    let mut arena = Arena::new(64, 16);
+    let mut arena = Arena::new(64, 16).unwrap();
     let mut lent: Vec<Chunk> = (0..50).map(|_| arena.take().unwrap()).collect();
     assert!(!arena.is_low());
     lent.extend((0..14).map(|_| arena.take().unwrap()));
@@ -83,7 +83,7 @@ fn a_pool_says_when_it_is_low() {
 
 #[test]
 fn a_chunk_outlives_its_pool() {
-    let mut arena = Arena::new(2, 64);
+    let mut arena = Arena::new(2, 64).unwrap();
     let mut kept = filled(&mut arena, b"kept after all");
     let _other = arena.take();
     drop(arena);
@@ -94,7 +94,7 @@ fn a_chunk_outlives_its_pool() {
 
 #[test]
 fn leaving_the_pool_frees_the_buffer_and_keeps_the_bytes() {
-    let mut arena = Arena::new(1, 64);
+    let mut arena = Arena::new(1, 64).unwrap();
     let mut chunk = filled(&mut arena, b"unread");
     assert!(arena.take().is_none());
     chunk.leave_pool();
@@ -106,7 +106,7 @@ fn leaving_the_pool_frees_the_buffer_and_keeps_the_bytes() {
 fn chunks_go_home_from_other_threads() {
     // Under Miri, which this test is for, a few rounds show what there is to show.
     let rounds = if cfg!(miri) { 20 } else { 2_000 };
-    let mut arena = Arena::new(8, 32);
+    let mut arena = Arena::new(8, 32).unwrap();
     let (send, receive) = std::sync::mpsc::channel::<Chunk>();
     let (send_too, receive_too) = std::sync::mpsc::channel::<Chunk>();
     let threads = [receive, receive_too].map(|inbox| {
