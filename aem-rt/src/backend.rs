@@ -28,7 +28,8 @@ use crate::sys::eventfd::EventFd;
 
 pub(crate) use descriptor::Descriptor;
 pub(crate) use ledger::Token;
-pub(crate) use op::{Answer, Completion, Interest, Op};
+pub use op::Interest;
+pub(crate) use op::{Answer, Completion, Op};
 
 /// What a worker's lower floors are to be like.
 #[derive(Clone, Debug)]

@@ -1,1 +1,439 @@
-//! Any pollable descriptor as a source of readiness.
+//! Any pollable descriptor as a source of readiness: the way to bring in what the runtime has no type for.
+//!
+//! [`AsyncFd`] wraps a value that has a descriptor, and tells when it can be read or written; reading and
+//! writing stay the value's own. It is *level* to its user: before it waits it asks `poll(2)` how things
+//! are, so nothing that was there already is waited for, whoever saw the edge.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::os::unix::net::UnixStream;
+//! use aem::fd::{AsyncFd, Interest};
+//!
+//! # aem::block_on(async {
+//! let (ours, mut theirs) = UnixStream::pair()?;
+//! ours.set_nonblocking(true)?;
+//! let ours = AsyncFd::new(ours)?;
+//! theirs.write_all(b"hello")?;
+//! let mut buffer = [0; 8];
+//! let count = ours.io(Interest::READABLE, |mut socket| socket.read(&mut buffer)).await?;
+//! assert_eq!(&buffer[..count], b"hello");
+//! # Ok::<(), std::io::Error>(())
+//! # }).unwrap();
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use futures::stream::{FusedStream, Stream};
+
+pub use crate::backend::Interest;
+use crate::backend::{Descriptor, Op};
+use crate::reactor::{Answer, Reactor, Sink, Token, Waiters, Wakes};
+use crate::runtime::context;
+use crate::sys::poll;
+
+/// A value with a descriptor, and its readiness. Clones share both.
+///
+/// Any number of futures may wait for the same descriptor, in either direction.
+pub struct AsyncFd<T: AsFd> {
+    inner: Rc<Inner<T>>,
+}
+
+struct Inner<T: AsFd> {
+    /// Before the value, so that the kernel's entry goes before the descriptor is closed.
+    watch: Watch,
+    value: T,
+}
+
+/// The descriptor as the reactor knows it.
+struct Watch {
+    reactor: Rc<Reactor>,
+    descriptor: Rc<Descriptor>,
+    core: Rc<Core>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        for side in &self.core.sides {
+            if let Some(token) = side.token.take() {
+                self.reactor.cancel(token);
+            }
+        }
+        self.descriptor.release();
+    }
+}
+
+/// Those who wait, by what for.
+#[derive(Default)]
+struct Core {
+    sides: [Side; 3],
+}
+
+#[derive(Default)]
+struct Side {
+    /// The op that waits for all of them.
+    token: Cell<Option<Token>>,
+    waiters: Waiters,
+    /// Of `poll_io`, whose callers have no place to keep a key.
+    callers: RefCell<Vec<Waker>>,
+}
+
+const SIDES: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Interest::PRIORITY];
+
+impl Sink for Core {
+    fn complete(&self, token: Token, _: Answer, more: bool, wakes: &mut Wakes) {
+        // Whatever the answer is: who is woken asks again, and is told of an error by the kernel itself.
+        for side in self.sides.iter().filter(|side| side.token.get() == Some(token)) {
+            if !more {
+                side.token.set(None);
+            }
+            side.waiters.take_all(wakes);
+            wakes.append(&mut side.callers.borrow_mut());
+        }
+    }
+}
+
+impl<T: AsFd> AsyncFd<T> {
+    /// Registers a descriptor with this thread's runtime. It should be in non-blocking mode.
+    ///
+    /// # Errors
+    /// `EBADF` if it is closed, `EPERM` if it cannot be waited for (a regular file or a directory is always
+    /// ready: read it by [`spawn_blocking`](crate::spawn_blocking)), `EEXIST` if this runtime has an
+    /// `AsyncFd` of the same descriptor, and what the kernel says when it is out of memory.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[track_caller]
+    pub fn new(value: T) -> io::Result<Self> {
+        let reactor = context::reactor();
+        let descriptor = reactor.adopt_borrowed(value.as_fd())?;
+        let watch = Watch { reactor, descriptor, core: Rc::default() };
+        Ok(AsyncFd { inner: Rc::new(Inner { watch, value }) })
+    }
+
+    /// The value.
+    pub fn get_ref(&self) -> &T {
+        &self.inner.value
+    }
+
+    /// Waits until there is something to read, a connection to accept, or the end of the stream.
+    ///
+    /// # Errors
+    /// If the descriptor was closed, or belongs to another runtime or to one that has ended.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping the future.
+    pub fn readable(&self) -> Ready<'_, T> {
+        self.ready(Interest::READABLE)
+    }
+
+    /// Waits until there is room to write.
+    ///
+    /// # Errors
+    /// As [`readable`](Self::readable).
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping the future.
+    pub fn writable(&self) -> Ready<'_, T> {
+        self.ready(Interest::WRITABLE)
+    }
+
+    fn ready(&self, interest: Interest) -> Ready<'_, T> {
+        Ready { fd: self, interest, keys: [None; 3] }
+    }
+
+    /// Tries `attempt`, and again each time that the descriptor becomes ready for `interest`, until it says
+    /// something else than `WouldBlock`.
+    ///
+    /// # Errors
+    /// Those of `attempt`, and those of [`readable`](Self::readable).
+    ///
+    /// # Cancel safety
+    /// As safe as `attempt`: it is not under way while the future waits.
+    pub async fn io<R>(
+        &self,
+        interest: Interest,
+        mut attempt: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        loop {
+            match attempt(self.get_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => return result,
+            }
+            self.ready(interest).await?;
+        }
+    }
+
+    /// [`io`](Self::io) for hand-written futures: with `Pending`, the context's waker will be woken.
+    ///
+    /// # Errors
+    /// As [`io`](Self::io).
+    pub fn poll_io<R>(
+        &self,
+        context: &mut Context<'_>,
+        interest: Interest,
+        mut attempt: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            match attempt(self.get_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => return Poll::Ready(result),
+            }
+            match self.state(interest) {
+                Ok(None) => {}
+                Ok(Some(_)) => {
+                    // Ready and yet it would block: somebody else was faster, or the attempt wants more
+                    // than there is. Others get their turn before the next try.
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            for side in self.sides(interest) {
+                let known = side.callers.borrow().iter().any(|w| w.will_wake(context.waker()));
+                if !known {
+                    let waker = context.waker().clone();
+                    side.callers.borrow_mut().push(waker);
+                }
+            }
+            return match self.wait(interest) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            };
+        }
+    }
+
+    /// The descriptor's readiness as a source: an event a turn while it is ready.
+    pub fn readiness(&self, interest: Interest) -> Readiness<T> {
+        Readiness { fd: self.clone(), interest, wait: None, over: false }
+    }
+
+    fn sides(&self, interest: Interest) -> impl Iterator<Item = &Side> {
+        let wanted = SIDES.map(|side| interest.contains(side));
+        self.inner.watch.core.sides.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(s, _)| s)
+    }
+
+    /// What of `interest` holds now; none if nothing does.
+    fn state(&self, interest: Interest) -> io::Result<Option<Interest>> {
+        self.check_home()?;
+        let mut events = 0;
+        for (side, event) in [
+            (Interest::READABLE, poll::IN | poll::RDHUP),
+            (Interest::WRITABLE, poll::OUT),
+            (Interest::PRIORITY, poll::PRI),
+        ] {
+            if interest.contains(side) {
+                events |= event;
+            }
+        }
+        let now = poll::now(self.inner.value.as_fd().as_raw_fd(), events)?;
+        if now & (poll::ERR | poll::HUP) != 0 {
+            return Ok(Some(interest));
+        }
+        let mut ready = Interest::NONE;
+        for (side, event) in [
+            (Interest::READABLE, poll::IN | poll::RDHUP),
+            (Interest::WRITABLE, poll::OUT),
+            (Interest::PRIORITY, poll::PRI),
+        ] {
+            if now & event != 0 {
+                ready |= side;
+            }
+        }
+        let ready = ready.and(interest);
+        Ok((!ready.is_none()).then_some(ready))
+    }
+
+    /// Sees to it that somebody waits for each part of `interest`.
+    fn wait(&self, interest: Interest) -> io::Result<()> {
+        let Watch { reactor, descriptor, core } = &self.inner.watch;
+        for (side, interest) in core.sides.iter().zip(SIDES).filter(|(_, i)| interest.contains(*i))
+        {
+            if side.token.get().is_none() {
+                let op = Op::Poll { descriptor: Rc::clone(descriptor), interest };
+                side.token.set(Some(reactor.submit(op, sink(core))?));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_home(&self) -> io::Result<()> {
+        let reactor = &self.inner.watch.reactor;
+        reactor.check_open()?;
+        match context::try_reactor() {
+            Some(current) if Rc::ptr_eq(&current, reactor) => Ok(()),
+            _ => Err(io::Error::other(
+                "this AsyncFd belongs to another runtime: use it inside the block_on of the one that \
+                 made it",
+            )),
+        }
+    }
+}
+
+fn sink(core: &Rc<impl Sink + 'static>) -> Weak<dyn Sink> {
+    let sink: Rc<dyn Sink> = Rc::clone(core) as Rc<dyn Sink>;
+    Rc::downgrade(&sink)
+}
+
+impl<T: AsFd> Clone for AsyncFd<T> {
+    fn clone(&self) -> Self {
+        AsyncFd { inner: Rc::clone(&self.inner) }
+    }
+}
+
+impl<T: AsFd + fmt::Debug> fmt::Debug for AsyncFd<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AsyncFd").field(self.get_ref()).finish()
+    }
+}
+
+/// The future of [`AsyncFd::readable`] and [`AsyncFd::writable`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Ready<'a, T: AsFd> {
+    fd: &'a AsyncFd<T>,
+    interest: Interest,
+    keys: [Option<usize>; 3],
+}
+
+impl<T: AsFd> Future for Ready<'_, T> {
+    type Output = io::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // Level: the state is asked for, not remembered, so that nothing can be missed by waiting.
+        if this.fd.state(this.interest)?.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        for ((side, key), interest) in
+            this.fd.inner.watch.core.sides.iter().zip(&mut this.keys).zip(SIDES)
+        {
+            if this.interest.contains(interest) {
+                side.waiters.register(key, context.waker());
+            }
+        }
+        this.fd.wait(this.interest)?;
+        Poll::Pending
+    }
+}
+
+impl<T: AsFd> Drop for Ready<'_, T> {
+    fn drop(&mut self) {
+        for (side, key) in self.fd.inner.watch.core.sides.iter().zip(&mut self.keys) {
+            side.waiters.remove(key);
+        }
+    }
+}
+
+impl<T: AsFd> fmt::Debug for Ready<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ready").field(&self.interest).finish()
+    }
+}
+
+/// The events of [`AsyncFd::readiness`]: what is ready, once a turn for as long as it is.
+///
+/// It ends after an error.
+pub struct Readiness<T: AsFd> {
+    fd: AsyncFd<T>,
+    interest: Interest,
+    wait: Option<(Token, Rc<Answered>)>,
+    over: bool,
+}
+
+/// What the reactor said to one question.
+#[derive(Default)]
+struct Answered {
+    answer: RefCell<Option<io::Result<Interest>>>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl Sink for Answered {
+    fn complete(&self, _: Token, answer: Answer, _: bool, wakes: &mut Wakes) {
+        let answer = match answer {
+            Answer::Ready(interest) => Ok(interest),
+            Answer::Failed(error) => Err(error),
+            _ => Err(crate::reactor::ended()),
+        };
+        *self.answer.borrow_mut() = Some(answer);
+        wakes.extend(self.waker.take());
+    }
+}
+
+impl<T: AsFd> Readiness<T> {
+    fn ask(&mut self) -> io::Result<Rc<Answered>> {
+        self.fd.check_home()?;
+        if let Some((_, answered)) = &self.wait {
+            return Ok(Rc::clone(answered));
+        }
+        let Watch { reactor, descriptor, .. } = &self.fd.inner.watch;
+        let answered = Rc::<Answered>::default();
+        let op = Op::Poll { descriptor: Rc::clone(descriptor), interest: self.interest };
+        let token = reactor.submit(op, sink(&answered))?;
+        self.wait = Some((token, Rc::clone(&answered)));
+        Ok(answered)
+    }
+}
+
+impl<T: AsFd> Stream for Readiness<T> {
+    type Item = io::Result<Interest>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.over {
+            return Poll::Ready(None);
+        }
+        let answered = match this.ask() {
+            Ok(answered) => answered,
+            Err(error) => {
+                this.over = true;
+                return Poll::Ready(Some(Err(error)));
+            }
+        };
+        let answer = answered.answer.borrow_mut().take();
+        match answer {
+            Some(answer) => {
+                this.wait = None;
+                this.over = answer.is_err();
+                Poll::Ready(Some(answer))
+            }
+            None => {
+                let before = answered.waker.replace(Some(context.waker().clone()));
+                drop(before);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T: AsFd> FusedStream for Readiness<T> {
+    fn is_terminated(&self) -> bool {
+        self.over
+    }
+}
+
+impl<T: AsFd> Unpin for Readiness<T> {}
+
+impl<T: AsFd> Drop for Readiness<T> {
+    fn drop(&mut self) {
+        if let Some((token, _)) = self.wait.take() {
+            self.fd.inner.watch.reactor.cancel(token);
+        }
+    }
+}
+
+impl<T: AsFd> fmt::Debug for Readiness<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Readiness").field(&self.interest).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! Readiness of pipes and sockets: level to its user, many waiters, every error a clear one.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::StreamExt;
+
+use super::{AsyncFd, Interest};
+use crate::time::timeout;
+use crate::{Next, block_on, on, spawn, yield_now};
+
+const LONG: Duration = Duration::from_secs(5);
+
+fn pair() -> (AsyncFd<UnixStream>, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (AsyncFd::new(ours).unwrap(), theirs)
+}
+
+#[test]
+fn what_was_there_before_is_seen_at_once() {
+    block_on(async {
+        let (ours, mut theirs) = pair();
+        theirs.write_all(b"x").unwrap();
+        for _ in 0..3 {
+            // Nobody reads it: level means that it stays ready.
+            timeout(LONG, ours.readable()).await.unwrap().unwrap();
+        }
+    });
+}
+
+#[test]
+fn many_wait_for_both_directions() {
+    block_on(async {
+        let (ours, mut theirs) = pair();
+        let filled = Rc::new(Cell::new(0));
+        while ours.get_ref().write(&[0; 4096]).is_ok() {}
+        let mut waiting = Vec::new();
+        for side in 0..8 {
+            let (ours, filled) = (ours.clone(), filled.clone());
+            waiting.push(spawn(async move {
+                if side % 2 == 0 {
+                    ours.readable().await?
+                } else {
+                    ours.writable().await?
+                }
+                filled.set(filled.get() + 1);
+                io::Result::Ok(())
+            }));
+        }
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        assert_eq!(filled.get(), 0);
+        theirs.write_all(b"x").unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        while theirs.read(&mut [0; 65536]).is_ok() {}
+        for waiting in waiting {
+            timeout(LONG, waiting).await.unwrap().unwrap().unwrap();
+        }
+        assert_eq!(filled.get(), 8);
+    });
+}
+
+#[test]
+fn a_cancelled_wait_leaves_nothing_behind() {
+    block_on(async {
+        let (ours, mut theirs) = pair();
+        for _ in 0..100 {
+            let _ = timeout(Duration::ZERO, ours.readable()).await;
+        }
+        theirs.write_all(b"x").unwrap();
+        let read = ours.io(Interest::READABLE, |mut socket| socket.read(&mut [0; 8]));
+        assert_eq!(timeout(LONG, read).await.unwrap().unwrap(), 1);
+    });
+}
+
+#[test]
+fn readiness_is_an_event_a_turn_while_it_lasts() {
+    block_on(async {
+        let (ours, mut theirs) = pair();
+        theirs.write_all(b"abc").unwrap();
+        let (seen, reader) = (Rc::new(Cell::new(0)), ours.clone());
+        let count = seen.clone();
+        // One byte an event: three events for three bytes, though there was one edge.
+        let reading = on(ours.readiness(Interest::READABLE), move |ready| {
+            assert_eq!(ready?, Interest::READABLE);
+            let mut byte = [0];
+            reader.get_ref().read_exact(&mut byte)?;
+            count.set(count.get() + 1);
+            io::Result::Ok(if byte[0] == b'c' { Next::Stop } else { Next::Keep })
+        });
+        timeout(LONG, reading).await.unwrap().unwrap();
+        assert_eq!(seen.get(), 3);
+    });
+}
+
+#[test]
+fn poll_io_wakes_who_polled() {
+    block_on(async {
+        let (ours, mut theirs) = pair();
+        let reader = ours.clone();
+        let reading = spawn(std::future::poll_fn(move |context| {
+            reader.poll_io(context, Interest::READABLE, |mut socket| socket.read(&mut [0; 8]))
+        }));
+        yield_now().await;
+        theirs.write_all(b"four").unwrap();
+        assert_eq!(timeout(LONG, reading).await.unwrap().unwrap().unwrap(), 4);
+    });
+}
+
+#[test]
+fn the_end_of_the_peer_is_readable() {
+    block_on(async {
+        let (ours, theirs) = pair();
+        drop(theirs);
+        timeout(LONG, ours.readable()).await.unwrap().unwrap();
+        timeout(LONG, ours.writable()).await.unwrap().unwrap();
+    });
+}
+
+/// A descriptor that may be closed behind the back of its `AsyncFd`.
+#[derive(Debug)]
+struct Number(i32);
+
+impl AsFd for Number {
+    #[allow(unsafe_code)]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: a lie on purpose, as a careless user of raw numbers tells it; the kernel is only asked
+        // about the number.
+        unsafe { BorrowedFd::borrow_raw(self.0) }
+    }
+}
+
+#[test]
+fn every_bad_descriptor_is_a_clear_error() {
+    block_on(async {
+        let file = File::open("/proc/self/exe").unwrap();
+        let error = AsyncFd::new(file).unwrap_err();
+        assert_eq!(error.raw_os_error().or(Some(libc::EPERM)), Some(libc::EPERM), "{error}");
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let first = AsyncFd::new(ours.as_fd()).unwrap();
+        let second = AsyncFd::new(ours.as_fd()).unwrap_err();
+        assert_eq!(second.kind(), io::ErrorKind::AlreadyExists, "{second}");
+        drop(first);
+        // The first one's end makes room at once.
+        AsyncFd::new(ours.as_fd()).unwrap();
+
+        let number = ours.as_raw_fd();
+        let found = AsyncFd::new(Number(number)).unwrap();
+        drop(ours);
+        let error = timeout(LONG, found.readable()).await.unwrap().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EBADF), "{error}");
+        let error = AsyncFd::new(Number(number)).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EBADF), "{error}");
+    });
+}
+
+#[test]
+fn on_another_runtime_it_is_an_error() {
+    let first = crate::Runtime::new().unwrap();
+    let (ours, _theirs) = first.block_on(async { pair() });
+    block_on(async {
+        assert!(ours.readable().await.is_err());
+        assert!(ours.readiness(Interest::READABLE).next().await.unwrap().is_err());
+    });
+    drop(first);
+    block_on(async { assert!(ours.readable().await.is_err()) });
+}
