@@ -59,10 +59,10 @@ pub enum End {
     message = "a handler cannot return `{Self}`",
     label = "this closure returns `{Self}`",
     note = "a handler returns `()`, `aem::Next`, or a `Result` of these, as `aem::Result`",
-    note = "if it returns a future: register it with `aem::on_async(source, async move |event| ..)`, or \
-            start the future with `aem::spawn(..)`",
-    note = "if it returns a `Registration`: end the line with `.detach();`, or keep it somewhere, as \
-            dropping it stops its handler",
+    note = "if it returns a future: register it with `aem::on_async(source, async move |event| \
+            ..)`, or start the future with `aem::spawn(..)`",
+    note = "if it returns a `Registration`: end the line with `.detach();`, or keep it somewhere, \
+            as dropping it stops its handler",
     note = "if it returns some other value that you do not need: end the line with `;`"
 )]
 pub trait IntoNext {
@@ -102,6 +102,7 @@ impl<R> Returns for fn() -> R {
     type Output = R;
 }
 
+#[diagnostic::do_not_recommend]
 impl IntoNext for <fn() -> ! as Returns>::Output {
     fn into_next(self) -> Result<Next, BoxError> {
         self

@@ -76,8 +76,8 @@ impl Link {
 /// # Cancel safety
 /// Awaiting it by value and being cancelled drops it, which stops the handler; await `&mut registration`
 /// to keep it.
-#[must_use = "a Registration owns its handler: dropped (as by `let _ =`), it stops it at once; keep it, \
-              `.detach()` it or await it"]
+#[must_use = "a Registration owns its handler: dropped (as by `let _ =`), it stops it at once; \
+              keep it, `.detach()` it or await it"]
 pub struct Registration<S = ()> {
     /// Empty once it has been detached, reclaimed, erased or put into a scope.
     link: Option<Link>,
@@ -98,8 +98,8 @@ impl<S: Stream + 'static> Registration<S> {
         }
         let Some(worker) = context::try_current() else {
             panic!(
-                "{location}: a handler needs a runtime on this thread: call this from #[aem::main], \
-                 or from inside aem::block_on or Runtime::block_on"
+                "{location}: a handler needs a runtime on this thread: call this from \
+                 #[aem::main], or from inside aem::block_on or Runtime::block_on"
             )
         };
         let (job, id) = worker.spawn(Core::new(source, face), JobKind::Handler, location);
@@ -294,8 +294,8 @@ fn part(link: &Link, parting: Parting, location: &'static Location<'static>) {
         link.stop();
         if unused {
             context::report(format_args!(
-                "the handler made at {location} was dropped before its source was ever polled: keep \
-                 its Registration, `.detach()` it or await it"
+                "the handler made at {location} was dropped before its source was ever polled: \
+                 keep its Registration, `.detach()` it or await it"
             ));
         }
     }
