@@ -55,6 +55,9 @@ impl Handle {
 
     /// Sends a future to the runtime, to run there as a job. If the runtime has ended, the future is
     /// dropped here and the job is cancelled.
+    ///
+    /// One that awaits what stays on its thread, as all sources of this crate do, is not `Send`: send
+    /// the closure that makes it, by [`spawn_with`](Self::spawn_with).
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
