@@ -198,7 +198,8 @@ fn a_future_that_cannot_travel_is_made_at_home() {
                 }
             });
             assert_eq!(wait_for(made).unwrap(), 1);
-            let broken = handle.spawn_with(|| -> std::future::Ready<()> { panic!("in the making") });
+            let broken =
+                handle.spawn_with(|| -> std::future::Ready<()> { panic!("in the making") });
             assert!(wait_for(broken).unwrap_err().is_panic());
         });
     });

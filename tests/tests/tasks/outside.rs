@@ -22,20 +22,29 @@ fn calls_outside_of_a_runtime_say_how_to_enter_one() {
     type Call = (&'static str, Box<dyn FnOnce()>);
     let calls: Vec<Call> = vec![
         ("on", Box::new(move || drop(aem::on(numbers(), |_| ())))),
-        ("on_ok", Box::new(move || {
-            drop(aem::on_ok(stream::iter([Ok::<_, aem::BoxError>(1)]), |_| ()));
-        })),
+        (
+            "on_ok",
+            Box::new(move || {
+                drop(aem::on_ok(stream::iter([Ok::<_, aem::BoxError>(1)]), |_| ()));
+            }),
+        ),
         ("on_async", Box::new(move || drop(aem::on_async(numbers(), async |_| ())))),
         ("on_each", Box::new(move || drop(aem::on_each(numbers(), 1, async |_| ())))),
         ("State::on", Box::new(move || drop(State::new(1).on(numbers(), |_, _| ())))),
-        ("WeakState::on", Box::new(move || {
-            drop(State::new(1).downgrade().on(numbers(), |_, _| ()));
-        })),
+        (
+            "WeakState::on",
+            Box::new(move || {
+                drop(State::new(1).downgrade().on(numbers(), |_, _| ()));
+            }),
+        ),
         ("Scope::on", Box::new(move || drop(Scope::new().on(numbers(), |_| ())))),
         ("Scope::spawn", Box::new(|| drop(Scope::new().spawn(async {})))),
-        ("ScopeHandle::on", Box::new(move || {
-            drop(Scope::new().handle().on(numbers(), |_| ()));
-        })),
+        (
+            "ScopeHandle::on",
+            Box::new(move || {
+                drop(Scope::new().handle().on(numbers(), |_| ()));
+            }),
+        ),
         ("ScopeHandle::spawn", Box::new(|| drop(Scope::new().handle().spawn(async {})))),
         ("spawn", Box::new(|| drop(aem::spawn(async {})))),
         ("spawn_blocking", Box::new(|| drop(aem::spawn_blocking(|| ())))),
@@ -61,10 +70,9 @@ fn block_on_inside_a_runtime_says_what_to_do_instead() {
     let _alone = alone();
     let runtime = aem::Runtime::new().unwrap();
     aem::block_on(async {
-        for text in [
-            panic_text(|| aem::block_on(async {})),
-            panic_text(|| runtime.block_on(async {})),
-        ] {
+        for text in
+            [panic_text(|| aem::block_on(async {})), panic_text(|| runtime.block_on(async {}))]
+        {
             assert!(text.contains("block_on inside a runtime"), "{text}");
             assert!(text.contains(".await") && text.contains("aem::spawn"), "{text}");
         }
