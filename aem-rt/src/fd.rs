@@ -271,8 +271,8 @@ impl<T: AsFd> AsyncFd<T> {
         match context::try_reactor() {
             Some(current) if Rc::ptr_eq(&current, reactor) => Ok(()),
             _ => Err(io::Error::other(
-                "this AsyncFd belongs to another runtime: use it inside the block_on of the one that \
-                 made it",
+                "this AsyncFd belongs to another runtime: use it inside the block_on of the one \
+                 that made it",
             )),
         }
     }

@@ -24,11 +24,12 @@
 //! }
 //! ```
 //!
-//! The [`Registration`] owns the handler: dropping it stops it, [`detach`](Registration::detach) lets it live,
-//! awaiting it tells how it ended, [`replace`](Registration::replace) changes it while it runs, and
-//! [`reclaim`](Registration::reclaim) gives the source back with every event it still holds. All of that may be done
-//! from inside the handler itself. [`on_ok`] is for sources that may fail, [`on_async`] for handlers that await,
-//! [`on_each`] for a task an event. [`State`] gives several handlers one `&mut`, [`Scope`] gives many jobs one end.
+//! The [`Registration`] owns the handler: dropping it stops it, [`detach`](Registration::detach)
+//! lets it live, awaiting it tells how it ended, [`replace`](Registration::replace) changes it
+//! while it runs, and [`reclaim`](Registration::reclaim) gives the source back with every event it
+//! still holds. All of that may be done from inside the handler itself. [`on_ok`] is for sources
+//! that may fail, [`on_async`] for handlers that await, [`on_each`] for a task an event. [`State`]
+//! gives several handlers one `&mut`, [`Scope`] gives many jobs one end.
 //!
 //! # Futures
 //!
@@ -50,20 +51,23 @@
 //! }
 //! ```
 //!
-//! A job never changes threads, so nothing local needs to be `Send`; wakers, [`JoinHandle`]s, [`Chunk`]s and the
-//! runtime's [`Handle`] travel. Every await of the types in here is safe to cancel.
+//! A job never changes threads, so nothing local needs to be `Send`; wakers, [`JoinHandle`]s,
+//! [`Chunk`]s and the runtime's [`Handle`] travel. Every await of the types in here is safe to
+//! cancel.
 //!
 //! # What comes with it
 //!
-//! - [`net`]: TCP, with owned chunks in and queued sends out; [`fd`]: any other descriptor; [`time`]: sleeps, timeouts,
-//!   ticks; [`signal`]: the end that somebody asks for. Every other `Stream` is a source too: a
-//!   `futures::channel::mpsc::Receiver` brings messages from other threads.
+//! - [`net`]: TCP, with owned chunks in and queued sends out; [`fd`]: any other descriptor;
+//!   [`time`]: sleeps, timeouts, ticks; [`signal`]: the end that somebody asks for. Every other
+//!   `Stream` is a source too: a `futures::channel::mpsc::Receiver` brings messages from other
+//!   threads.
 //! - [`metrics()`] and [`jobs()`]: what runs, how often, for how long, and where it was made.
 //!
 //! # Where the ideas come from
 //!
-//! AEM: Frédéric Rossi, Linux Journal 6777 (2003) and 6980 (2004). The job cell: biased reference counting, Choi,
-//! Shull and Torrellas (2018). The timers: hashed and hierarchical wheels, Varghese and Lauck (1987).
+//! AEM: Frédéric Rossi, Linux Journal 6777 (2003) and 6980 (2004). The job cell: biased reference
+//! counting, Choi, Shull and Torrellas (2018). The timers: hashed and hierarchical wheels, Varghese
+//! and Lauck (1987).
 #![deny(unsafe_code)]
 #[cfg(not(target_os = "linux"))]
 compile_error!("aem-rt runs on Linux only: its reactor is made of epoll and io_uring");
@@ -93,13 +97,13 @@ pub use handler::{
     ScopeHandle, State, WeakState, on, on_async, on_each, on_ok,
 };
 pub use job::join::JoinHandle;
-pub use metrics::{JobId, JobInfo, JobKind, JobStats, Metrics, jobs, metrics};
+pub use metrics::{JobId, JobInfo, JobKind, JobStats, Metrics};
 pub use payload::Payload;
 pub use queue::Priority;
 pub use queue::ready::{LOW_AGE, NORMAL_AGE};
 pub use runtime::{
     Backend, BackendKind, BackendReport, Builder, Handle, PanicPolicy, Runtime, TURN_JOBS,
-    YieldNow, block_on, spawn, spawn_blocking, yield_now,
+    YieldNow, block_on, jobs, metrics, spawn, spawn_blocking, yield_now,
 };
 
 /// Runs an `async fn main` on a fresh runtime of its own.

@@ -15,7 +15,6 @@ use crate::job::Payload;
 pub use crate::job::registry::{JobId, JobKind};
 use crate::job::registry::{Lost, Sight};
 use crate::queue::Priority;
-use crate::runtime::context;
 
 /// How a job has fared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,24 +117,6 @@ pub struct Metrics {
     pub handler_errors: u64,
     /// Detached handlers that ended because the peer of a connection went away.
     pub connection_losses: u64,
-}
-
-/// The sums of this thread's runtime.
-///
-/// # Panics
-/// Outside of a runtime.
-#[track_caller]
-pub fn metrics() -> Metrics {
-    context::current().counters().read()
-}
-
-/// All jobs of this worker that have not ended, in no particular order.
-///
-/// # Panics
-/// Outside of a runtime.
-#[track_caller]
-pub fn jobs() -> Vec<JobInfo> {
-    context::current().jobs()
 }
 
 /// The sums, written by the worker and read by anybody.

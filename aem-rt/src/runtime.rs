@@ -33,7 +33,7 @@ use crate::error::HandlerError;
 use crate::job::join::JoinHandle;
 use crate::job::owner::Home;
 use crate::job::registry::{Facts, JobKind};
-use crate::metrics::{Counters, JobInfo};
+use crate::metrics::{Counters, JobInfo, Metrics};
 use crate::reactor::{self, Reactor};
 
 /// Bytes of the pool from which received data comes, unless the builder says otherwise: 256 buffers of 16
@@ -393,6 +393,24 @@ where
         worker.pool().submit(closure)
     };
     JoinHandle::spawn(here, waiting, facts)
+}
+
+/// The sums of this thread's runtime.
+///
+/// # Panics
+/// Outside of a runtime.
+#[track_caller]
+pub fn metrics() -> Metrics {
+    context::current().counters().read()
+}
+
+/// All jobs of this worker that have not ended, in no particular order.
+///
+/// # Panics
+/// Outside of a runtime.
+#[track_caller]
+pub fn jobs() -> Vec<JobInfo> {
+    context::current().jobs()
 }
 
 /// Lets every other job that is ready run first.

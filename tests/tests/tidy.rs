@@ -38,6 +38,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("payload", "chunk"),   // a chunk can be sent as it is
     ("job", "queue"),       // a job is linked into the queue it waits in
     ("runtime", "metrics"), // the runtime fills in what metrics describe
+    ("handler", "time"),    // a scope closes with a deadline
     ("net", "fd"),          // a socket is a descriptor
     ("signal", "fd"),       // and so is a signalfd
 ];
@@ -54,7 +55,6 @@ const UNSAFE_ISLANDS: &[&str] = &[
     "job/rig",
     "queue/ready",
     "queue/inject",
-    "backend/pool",
     "chunk",
 ];
 

@@ -12,10 +12,11 @@
 //! | `table` | each row of the transition table, the owner's column against the others' |
 //! | `super::rig` | what the models are built of |
 //!
-//! How they notice: values of jobs are made on the thread that races, in cells whose every access loom
-//! checks ([`Plain`](super::rig::Plain)), and the memory of each cell holds such a value until it is freed. What a job
-//! must learn by a wake alone it reads from a Relaxed flag: if the wake does not carry it, some execution
-//! reads the old value, and the job is never done, which loom calls a deadlock.
+//! How they notice: values of jobs are made on the thread that races, in cells whose every access
+//! loom checks ([`Plain`](super::rig::Plain)), and the memory of each cell holds such a value until
+//! it is freed. What a job must learn by a wake alone it reads from a Relaxed flag: if the wake
+//! does not carry it, some execution reads the old value, and the job is never done, which loom
+//! calls a deadlock.
 
 mod count;
 mod end;

@@ -8,7 +8,7 @@
 //! | | owner's thread | another thread |
 //! |-|-|-|
 //! | clone | count + 1 (in the cell) | [`Remote::retain`] |
-//! | drop | count − 1; at zero: [`Remote::observe`], then free, leave, [`Remote::fold`] or [`Remote::merge`] | [`Remote::release`]: may post the cell, may free it |
+//! | drop | count − 1; at zero: [`Remote::observe`] * | [`Remote::release`]: may post or free the cell |
 //! | wake | [`Local::wake`] | [`Remote::tell`] WAKE |
 //! | abort | [`Local::cancel`] | [`Remote::tell`] ABORT |
 //! | handle dropped | [`Local::leave`] | [`Remote::tell`] LEFT |
@@ -16,6 +16,8 @@
 //! | drain | [`Remote::take`] | |
 //! | turned away by a closed queue | | [`Remote::bounce`] |
 //! | shutdown | [`Remote::seal`] | |
+//!
+//! \* and then, by what it shows: free, leave, [`Remote::fold`] or [`Remote::merge`].
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering, peek};
 
@@ -392,8 +394,8 @@ impl Remote {
         loop {
             debug_assert!(now & MERGED == 0);
             let next = word(count(now) + local, MERGED | (now & QUEUED));
-            // Release: as in `merge`. No Acquire: the output that may be dropped for the handle is the owner's
-            // own, and the handle, which left before it was done, has not seen it.
+            // Release: as in `merge`. No Acquire: the output that may be dropped for the handle is the
+            // owner's own, and the handle, which left before it was done, has not seen it.
             match self.0.compare_exchange_weak(now, next, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return now & LEFT != 0,
                 Err(seen) => now = seen,

@@ -43,6 +43,8 @@ unsafe fn job_of(data: *const ()) -> NonNull<Header> {
     unsafe { NonNull::new_unchecked(data.cast_mut().cast()) }
 }
 
+/// # Safety
+/// The data of a waker of ours, whose reference keeps its cell alive.
 unsafe fn clone_waker(data: *const ()) -> RawWaker {
     // SAFETY: a pointer of ours.
     let job = unsafe { job_of(data) };
@@ -51,6 +53,8 @@ unsafe fn clone_waker(data: *const ()) -> RawWaker {
     RawWaker::new(data, &TABLE)
 }
 
+/// # Safety
+/// The data of a waker of ours, whose reference keeps its cell alive.
 unsafe fn wake_waker_by_ref(data: *const ()) {
     // SAFETY: a pointer of ours.
     let job = unsafe { job_of(data) };
@@ -58,6 +62,8 @@ unsafe fn wake_waker_by_ref(data: *const ()) {
     unsafe { wake(job) };
 }
 
+/// # Safety
+/// The data of a waker of ours, whose reference keeps its cell alive.
 unsafe fn wake_waker(data: *const ()) {
     // SAFETY: a pointer of ours.
     let job = unsafe { job_of(data) };
@@ -76,6 +82,8 @@ unsafe fn wake_waker(data: *const ()) {
     unsafe { release(job) };
 }
 
+/// # Safety
+/// The data of a waker of ours, whose reference keeps its cell alive.
 unsafe fn drop_waker(data: *const ()) {
     // SAFETY: a pointer of ours.
     let job = unsafe { job_of(data) };

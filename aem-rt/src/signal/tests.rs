@@ -3,23 +3,18 @@
 use std::time::Duration;
 
 use super::{ctrl_c, shutdown_requested};
+use crate::sys::signal::raise;
 use crate::time::timeout;
 use crate::{Handle, block_on, spawn, yield_now};
 
 const LONG: Duration = Duration::from_secs(5);
-
-#[allow(unsafe_code)]
-fn raise(signal: libc::c_int) {
-    // SAFETY: sends a signal to this thread, which has a handler for it.
-    assert_eq!(unsafe { libc::raise(signal) }, 0);
-}
 
 #[test]
 fn each_listener_hears_each_signal_once_and_none_is_lost() {
     block_on(async {
         let (first, second) = (ctrl_c(), shutdown_requested());
         // Before either is awaited: listening began with the call.
-        raise(libc::SIGINT);
+        raise(libc::SIGINT).unwrap();
         timeout(LONG, first).await.unwrap();
         timeout(LONG, second).await.unwrap();
 
@@ -27,9 +22,9 @@ fn each_listener_hears_each_signal_once_and_none_is_lost() {
         assert!(timeout(Duration::from_millis(5), &mut third).await.is_err(), "an old signal");
         let waiting = spawn(shutdown_requested());
         yield_now().await;
-        raise(libc::SIGTERM);
+        raise(libc::SIGTERM).unwrap();
         timeout(LONG, waiting).await.unwrap().unwrap();
-        raise(libc::SIGINT);
+        raise(libc::SIGINT).unwrap();
         timeout(LONG, &mut third).await.unwrap();
     });
     let (sender, receiver) = std::sync::mpsc::channel();
@@ -45,7 +40,7 @@ fn each_listener_hears_each_signal_once_and_none_is_lost() {
     block_on(async {
         let own = shutdown_requested();
         assert_eq!(receiver.iter().take(2).count(), 2);
-        raise(libc::SIGTERM);
+        raise(libc::SIGTERM).unwrap();
         timeout(LONG, own).await.unwrap();
     });
     for thread in threads {

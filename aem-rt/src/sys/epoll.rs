@@ -1,8 +1,9 @@
 //! An epoll instance.
 //!
 //! Entries are edge-triggered, are made once and are never changed: a change per event would be a
-//! system call per event. A wait is given in nanoseconds where the kernel can (`epoll_pwait2`, Linux 5.11) and in milliseconds, rounded up, where it
-//! cannot: a wait that ends early would make a timer look again, one that ends late is late.
+//! system call per event. A wait is given in nanoseconds where the kernel can (`epoll_pwait2`,
+//! Linux 5.11) and in milliseconds, rounded up, where it cannot: a wait that ends early would make
+//! a timer look again, one that ends late is late.
 
 use std::cell::Cell;
 use std::fmt;

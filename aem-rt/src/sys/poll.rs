@@ -32,3 +32,10 @@ pub(crate) fn now(fd: RawFd, events: i16) -> io::Result<i16> {
     }
     Ok(entry.revents)
 }
+
+/// A number as a descriptor, whatever it stands for now: what a careless owner of raw numbers hands in.
+#[cfg(test)]
+pub(crate) fn careless(fd: RawFd) -> std::os::fd::BorrowedFd<'static> {
+    // SAFETY: a lie on purpose. The tests only have the kernel asked about the number.
+    unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) }
+}

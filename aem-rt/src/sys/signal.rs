@@ -126,3 +126,10 @@ pub(crate) fn bell() -> io::Result<OwnedFd> {
         None => Err(io::Error::other("nobody listens to a signal")),
     }
 }
+
+/// Sends a signal to the calling thread.
+#[cfg(test)]
+pub(crate) fn raise(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: sends a signal to this thread; the tests have a handler for it.
+    check(unsafe { libc::raise(signal) }).map(drop)
+}

@@ -512,6 +512,7 @@ fn a_dropped_descriptor_leaves_epoll_before_it_closes() {
     drop(copy);
 }
 
+// LENT: what an op needs stays until its last completion, whatever its user dropped.
 #[test]
 fn a_descriptor_stays_open_until_its_last_op_is_over() {
     let mut keeper = keeper();
