@@ -82,6 +82,8 @@ pub struct Registration<S = ()> {
     /// Empty once it has been detached, reclaimed, erased or put into a scope.
     link: Option<Link>,
     location: &'static Location<'static>,
+    /// Whether somebody has waited for the end: then it was not dropped for want of a use.
+    is_awaited: bool,
     _source: PhantomData<fn() -> S>,
 }
 
@@ -104,7 +106,7 @@ impl<S: Stream + 'static> Registration<S> {
         };
         let (job, id) = worker.spawn(Core::new(source, face), JobKind::Handler, location);
         let link = Some(Link { job, id, operate: operate::<S> });
-        Registration { link, location, _source: PhantomData }
+        Registration { link, location, is_awaited: false, _source: PhantomData }
     }
 
     fn core(&self) -> Pin<&Core<S>> {
@@ -178,7 +180,8 @@ impl<S: Stream + 'static> Registration<S> {
     /// The same registration without its type, for fields and lists. It can do all but `replace` and
     /// `reclaim`.
     pub fn erase(mut self) -> Registration {
-        Registration { link: self.link.take(), location: self.location, _source: PhantomData }
+        let (link, location) = (self.link.take(), self.location);
+        Registration { link, location, is_awaited: self.is_awaited, _source: PhantomData }
     }
 }
 
@@ -311,6 +314,9 @@ fn part(link: &Link, parting: Parting, location: &'static Location<'static>) {
 impl<S> Drop for Registration<S> {
     fn drop(&mut self) {
         if let Some(link) = self.link.take() {
+            if self.is_awaited {
+                link.stop();
+            }
             part(&link, Parting::Dropped, self.location);
         }
     }
@@ -319,7 +325,8 @@ impl<S> Drop for Registration<S> {
 impl<S> Future for Registration<S> {
     type Output = Result<End, HandlerError>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.is_awaited = true;
         let link = self.link();
         if let Some(ending) = link.operate().take_ending() {
             return Poll::Ready(ending);

@@ -33,6 +33,10 @@ fn child_unused() {
         let scope = aem::Scope::new();
         scope.on(stream::iter(0..3), |_| ());
         drop(scope);
+        // Awaited beside something that was there already.
+        let awaited = on(stream::pending::<()>(), |()| ());
+        let either = futures::future::select(awaited, futures::future::ready(())).await;
+        drop(either);
         let used = on(stream::pending::<()>(), |()| ());
         settle().await;
         drop(used);
