@@ -6,6 +6,7 @@
 //! received    bytes came: answer all requests in them, with one write
 //! sent        the kernel took what was to be sent first: go on with the page, or the requests
 //! look        the server's timer: end what has made no progress
+//! wind_down   the server ends: finish the answer in progress, then end
 //! ```
 //!
 //! What is said is in [`Dialogue`]; this file decides when. While `sent` is awaited, `received` is
@@ -112,6 +113,17 @@ impl Connection {
             self.own().reading.pause();
             self.send(out);
         } else {
+            self.end();
+        }
+    }
+
+    /// Event: the server ends. What is being answered is finished, and nothing else begun.
+    pub(crate) fn wind_down(&mut self) {
+        if self.sending.is_some() {
+            self.dialogue.end();
+        } else if self.lingering.is_none() && self.stream.queued() > 0 {
+            self.linger();
+        } else if self.lingering.is_none() {
             self.end();
         }
     }

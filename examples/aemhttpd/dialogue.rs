@@ -73,7 +73,7 @@ impl Dialogue {
     }
 
     /// Makes the answer in progress the last one.
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.is_ending = true;
         self.unread = Vec::new();
     }

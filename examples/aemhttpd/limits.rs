@@ -45,6 +45,10 @@ pub(crate) const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that are thrown away meanwhile. A client that sends more than this is not listening.
 pub(crate) const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
+/// How long answers in progress may take after the signal to end. Service managers commonly
+/// kill after 10 to 90 seconds.
+pub(crate) const DRAIN: Duration = Duration::from_secs(8);
+
 /// Tries of an `openat2` that met a rename of one of the path's directories. Each needs another
 /// rename at the very moment.
 pub(crate) const MAX_OPEN_TRIES: usize = 4;

@@ -17,6 +17,9 @@
 //! files        path -> page            response page -> bytes
 //! limits       every number, with its reason
 //! ```
+//!
+//! SIGTERM or ctrl-c ends it: nothing more is accepted, answers in progress are finished, and the
+//! program exits with 0.
 
 mod connection;
 mod dialogue;
@@ -31,6 +34,7 @@ use aem::net::TcpListener;
 use aem::{Scope, State};
 use clap::{Parser, ValueEnum};
 use files::Site;
+use futures::future::{Either, select};
 use server::Server;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -90,21 +94,32 @@ fn run(flags: &Flags) -> aem::Result {
     runtime.block_on(serve(flags, site))
 }
 
-/// Serves for as long as the listener lasts.
+/// Serves until it is asked to end.
 async fn serve(flags: &Flags, site: Site) -> aem::Result {
     let listener = TcpListener::bind(flags.listen)
         .map_err(|error| format!("cannot listen on {}: {error}", flags.listen))?;
+    // From here on a signal ends us in order, also one that comes while we begin.
+    let asked = aem::signal::shutdown_requested();
     announce(listener.local_addr()?);
 
     let idle = Duration::from_secs(if flags.idle == 0 { u64::MAX } else { flags.idle });
     let server = State::new(Server::new(site, idle));
     let _looking = Server::look_after(&server, aem::time::every(idle / limits::LOOKS_PER_IDLE));
     let scope = Scope::new();
-    let accepting = aem::on_ok(listener.incoming(), {
-        let scope = scope.handle();
+    let mut accepting = aem::on_ok(listener.incoming(), {
+        let (server, scope) = (server.clone(), scope.handle());
         move |(stream, _peer)| Server::admit(&server, &scope, stream)
     });
-    accepting.await?;
+
+    if let Either::Left((ended, _)) = select(&mut accepting, asked).await {
+        ended?;
+    }
+    drop((accepting, listener));
+    server.with(Server::wind_down);
+    if aem::time::timeout(limits::DRAIN, scope.idle()).await.is_err() {
+        let left = server.with(|server| server.len());
+        eprintln!("aemhttpd: ended with answers unfinished: {left}");
+    }
     Ok(())
 }
 

@@ -55,6 +55,16 @@ impl Server {
         connection.with(|connection| connection.attach(own, control));
     }
 
+    /// Asks every connection to come to its end.
+    pub(crate) fn wind_down(&mut self) {
+        self.for_each(Connection::wind_down);
+    }
+
+    /// How many clients are connected.
+    pub(crate) fn len(&self) -> usize {
+        self.connections.len()
+    }
+
     /// Event: it is time to look for connections that make no progress.
     fn look(&mut self, tick: Tick) {
         let (now, idle) = (tick.scheduled, self.idle);

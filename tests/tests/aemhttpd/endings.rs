@@ -1,12 +1,80 @@
-//! A busy port and other bad beginnings, and what the process costs meanwhile.
+//! Signals, drains, a busy port, and what the process costs meanwhile.
 
-use crate::client::Client;
-use crate::server::{Server, command, wait};
+use crate::client::{Client, get};
+use crate::server::{Directory, Server, command, wait};
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::Output;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_signal_ends_it_at_once_when_nothing_runs() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let server = Server::start(&[]);
+        let mut kept = Client::new(server.connect());
+        assert_eq!(kept.get("/").status, 200);
+        let _silent = server.connect();
+        let start = Instant::now();
+        server.signal(signal);
+        kept.is_closed();
+        let (status, stderr) = server.wait();
+        assert_eq!((status.code(), stderr.as_str()), (Some(0), ""));
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_signal_is_heard_from_the_first_line_on() {
+    for _ in 0..10 {
+        let server = Server::start(&[]);
+        server.signal(libc::SIGTERM);
+        let (status, stderr) = server.wait();
+        assert_eq!((status.code(), stderr.as_str()), (Some(0), ""));
+    }
+}
+
+#[test]
+fn a_client_that_never_reads_does_not_hold_up_the_end() {
+    let directory = Directory::new();
+    directory.write("big", vec![7_u8; 32 << 20]);
+    let server = Server::on(directory.path());
+    let mut client = Client::new(server.connect());
+    client.send(get("/big"));
+    let mut first = [0; 1];
+    client.stream().peek(&mut first).unwrap();
+    let start = Instant::now();
+    server.signal(libc::SIGTERM);
+    let (status, stderr) = server.wait();
+    let said = "aemhttpd: ended with answers unfinished: 1\n";
+    assert_eq!((status.code(), stderr.as_str()), (Some(0), said));
+    // It had a fair time all the same.
+    assert!(start.elapsed() > Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_signal_lets_answers_in_progress_end() {
+    let directory = Directory::new();
+    let big = vec![7_u8; 32 << 20];
+    directory.write("big", &big);
+    let server = Server::on(directory.path());
+    let mut client = Client::new(server.connect());
+    client.send([get("/big"), get("/big")].concat());
+    // The answer has begun and cannot end: nobody reads it.
+    let mut first = [0; 1];
+    client.stream().peek(&mut first).unwrap();
+    server.signal(libc::SIGTERM);
+    let refused = (0..400).any(|_| {
+        thread::sleep(Duration::from_millis(5));
+        TcpStream::connect(server.address).is_err()
+    });
+    assert!(refused, "new connections are still accepted");
+    assert!(client.answer().body == big, "the answer in progress was cut");
+    // The second request was not begun yet, and is not.
+    client.is_closed();
+    let (status, stderr) = server.wait();
+    assert_eq!((status.code(), stderr.as_str()), (Some(0), ""));
+}
 
 #[test]
 fn a_server_with_idle_clients_sleeps() {

@@ -3,7 +3,7 @@
 //! ```text
 //! pages       what is served, byte for byte, and how connections are kept
 //! strangers   bad input, traversal, limits: who asks for what he must not get
-//! endings     a busy port and other bad beginnings, and what the process costs meanwhile
+//! endings     signals, drains, a busy port, and what the process costs meanwhile
 //! ```
 
 mod client;

@@ -1,7 +1,7 @@
 //! The built example as a child process, ended on every path by its own pid.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -51,6 +51,22 @@ impl Server {
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         stream
+    }
+
+    pub(crate) fn signal(&self, signal: libc::c_int) {
+        let pid = libc::pid_t::try_from(self.child.id()).unwrap();
+        // SAFETY: kill has no memory effects. The pid is our child's, which was not waited for
+        // yet, so it names no other process.
+        let result = unsafe { libc::kill(pid, signal) };
+        assert_eq!(result, 0);
+    }
+
+    /// Waits for the end; returns how it ended and what it said on standard error.
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
+        let status = wait(&mut self.child);
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        (status, stderr)
     }
 
     /// One line of `/proc/PID/status`, as a number.
