@@ -2,6 +2,9 @@
 //!
 //! No wake is lost (AWAKE): each test that could lose one would hang, and each is bounded in time.
 
+#![expect(clippy::waker_clone_wake, reason = "each way to use a waker is tried")]
+
+use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -52,8 +55,9 @@ impl Count {
 /// Four threads wake a task a hundred thousand times each, with or without other work for its worker.
 async fn wakes_from_four_threads(busy: bool) {
     let count = Arc::new(Count::default());
+    let busy = Cell::new(busy);
     let noise = aem::spawn(async move {
-        while busy {
+        while busy.get() {
             aem::yield_now().await;
         }
     });
@@ -149,7 +153,9 @@ async fn wakers_may_be_cloned_woken_and_dropped_elsewhere() {
     let events = Arc::new(AtomicUsize::new(0));
     let counted = events.clone();
     let source = Away { given, wakers, left: rounds };
-    let handler = aem::on(source, move |()| drop(counted.fetch_add(1, Ordering::Relaxed)));
+    let handler = aem::on(source, move |()| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
     timeout(LIMIT, handler).await.expect("no wake is lost").expect("it ends");
     assert_eq!(events.load(Ordering::Relaxed), rounds);
     other.join().expect("a thread");
@@ -190,8 +196,9 @@ async fn messages_of_four_threads_reach_a_handler_in_their_order() {
 async fn spawn_storm(busy: bool) {
     let per_thread = scaled_count(50_000, 5_000);
     let (handle, ran) = (aem::Handle::current(), Arc::new(AtomicUsize::new(0)));
+    let busy = Cell::new(busy);
     let noise = aem::spawn(async move {
-        while busy {
+        while busy.get() {
             aem::yield_now().await;
         }
     });

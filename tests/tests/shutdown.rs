@@ -3,6 +3,9 @@
 //! Everything that a program holds beyond the end, a waker, a join handle, a handle, goes on to be safe and
 //! says that it is over. Whatever a destructor does meanwhile, the end comes in a bounded time (BOUND).
 
+#![expect(clippy::async_yields_async, reason = "handles outlive the runtime in here")]
+#![expect(clippy::waker_clone_wake, reason = "each way to use a waker is tried")]
+
 #[path = "shutdown/closures.rs"]
 mod closures;
 #[path = "shutdown/destructors.rs"]
@@ -41,6 +44,11 @@ impl Noted {
     }
 }
 
+impl Noted {
+    /// Has a closure hold it.
+    fn hold(&self) {}
+}
+
 impl Drop for Noted {
     fn drop(&mut self) {
         assert_eq!(thread::current().id(), self.home);
@@ -50,6 +58,11 @@ impl Drop for Noted {
 
 /// Runs a closure when it is dropped.
 struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> OnDrop<F> {
+    /// Has a closure hold it.
+    fn hold(&self) {}
+}
 
 impl<F: FnMut()> Drop for OnDrop<F> {
     fn drop(&mut self) {

@@ -36,7 +36,7 @@ async fn main() -> aem::Result {
     let counter = count.clone();
     aem::on_ok(listener.incoming(), move |(stream, _peer)| {
         counter.set(counter.get() + 1);
-        if counter.get() % 2 == 0 {
+        if usize::is_multiple_of(counter.get(), 2) {
             let reply = stream.clone();
             aem::on_ok(stream.chunks(), move |chunk| drop(reply.send(chunk))).detach();
         } else {

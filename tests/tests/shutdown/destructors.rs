@@ -28,7 +28,7 @@ fn every_job_is_dropped_once_and_before_the_runtime_is_gone() {
                 drop(value);
             });
             let value = Noted::new("handles", &log);
-            aem::on(receiver, move |()| drop(&value)).detach();
+            aem::on(receiver, move |()| value.hold()).detach();
             let value = Noted::new("yields", &log);
             aem::spawn(async move {
                 let _value = value;
@@ -97,9 +97,9 @@ fn ask_for_everything(log: &Rc<RefCell<Vec<&'static str>>>) {
     let job = aem::spawn(async move { drop(value) });
     assert!(!job.is_finished() || aem_tests::elsewhere::wait_for(job).is_err());
     let value = Noted::new("registered", log);
-    aem::on(futures::stream::repeat(()), move |()| drop(&value)).detach();
+    aem::on(futures::stream::repeat(()), move |()| value.hold()).detach();
     let value = Noted::new("registered and stopped", log);
-    let registration = aem::on_async(futures::stream::repeat(()), async move |()| drop(&value));
+    let registration = aem::on_async(futures::stream::repeat(()), async move |()| value.hold());
     registration.stop();
     drop(registration);
     let scope = aem::Scope::new();
@@ -241,7 +241,7 @@ fn panics_at_the_end_are_contained() {
                 });
             }
             let panics = OnDrop(|| panic!("in a handler's destructor, on purpose"));
-            aem::on(receiver, move |()| drop(&panics)).detach();
+            aem::on(receiver, move |()| panics.hold()).detach();
             let (_sender, receiver) = mpsc::unbounded::<()>();
             aem::on(receiver, |()| ()).on_end(|_| panic!("in on_end, on purpose")).detach();
             let value = Noted::new("after them all", &log);

@@ -66,8 +66,7 @@ fn join_handles_outlive_the_runtime() {
             assert!(wait_for(waits).expect_err("it never ended").is_cancelled());
             assert_eq!(wait_for(done).expect("it had ended"), "done");
             // Under another runtime as well.
-            let error: aem::JoinError =
-                aem::block_on(async { panicked.await.map(|()| ()) }).expect_err("it panicked");
+            let error: aem::JoinError = aem::block_on(panicked).expect_err("it panicked");
             assert!(error.is_panic());
         });
         other.join().expect("a thread");
@@ -210,7 +209,7 @@ fn registrations_and_sources_outlive_the_runtime() {
         let (sender, receiver) = futures::channel::mpsc::unbounded::<()>();
         let (registration, control, scope, state) = runtime.block_on(async {
             let value = Noted::new("the handler", &log);
-            let registration = aem::on(receiver, move |()| drop(&value));
+            let registration = aem::on(receiver, move |()| value.hold());
             let control = registration.control();
             let scope = aem::Scope::new();
             scope.add(aem::on(futures::stream::pending::<()>(), |()| ()));
