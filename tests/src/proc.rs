@@ -81,3 +81,12 @@ pub fn threads() -> u64 {
 pub fn resident() -> u64 {
     field(&fs::read_to_string("/proc/self/status").expect("/proc"), "VmRSS:") * 1024
 }
+
+/// The virtual memory of this process, in bytes.
+///
+/// # Panics
+/// Without `/proc`.
+#[must_use]
+pub fn virtual_size() -> u64 {
+    field(&fs::read_to_string("/proc/self/status").expect("/proc"), "VmSize:") * 1024
+}

@@ -137,3 +137,11 @@ fn without_descriptors_a_runtime_is_an_error() {
     let (status, errors) = child.end(LIMIT);
     assert!(status.success(), "{errors}");
 }
+
+#[test]
+fn without_threads_a_blocking_closure_panics_and_the_next_one_may_run() {
+    let mut child = Program::start(env!("CARGO_BIN_EXE_threadless"), &[]);
+    assert_eq!(child.line(LIMIT), "refused, then run");
+    let (status, errors) = child.end(LIMIT);
+    assert!(status.success(), "{errors}");
+}

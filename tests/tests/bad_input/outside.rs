@@ -20,7 +20,7 @@ const ENTRIES: &[Entry] = &[
     ("spawn", || drop(aem::spawn(async {}))),
     ("spawn_blocking", || drop(aem::spawn_blocking(|| ()))),
     ("Handle::current", || drop(aem::Handle::current())),
-    ("metrics", || drop(aem::metrics())),
+    ("metrics", || _ = aem::metrics()),
     ("jobs", || drop(aem::jobs())),
     ("on", || drop(aem::on(pending(), no_handler))),
     ("on_ok", || drop(aem::on_ok(pending::<std::io::Result<()>>(), no_handler))),
@@ -44,9 +44,9 @@ const ENTRIES: &[Entry] = &[
     }),
     ("sleep", || wait_for(aem::time::sleep(SECOND))),
     ("sleep_until", || wait_for(aem::time::sleep_until(aem::time::now() + SECOND))),
-    ("timeout", || drop(wait_for(aem::time::timeout(SECOND, std::future::pending::<()>())))),
-    ("Ticks::tick", || drop(wait_for(aem::time::every(SECOND).tick()))),
-    ("Ticks", || drop(wait_for(aem::time::after(SECOND).next()))),
+    ("timeout", || _ = wait_for(aem::time::timeout(SECOND, std::future::pending::<()>()))),
+    ("Ticks::tick", || _ = wait_for(aem::time::every(SECOND).tick())),
+    ("Ticks", || _ = wait_for(aem::time::after(SECOND).next())),
     ("TcpListener::bind", || drop(aem::net::TcpListener::bind("127.0.0.1:0"))),
     ("TcpListenerBuilder::bind", || {
         drop(aem::net::TcpListener::builder().bind("127.0.0.1:0"));
