@@ -35,7 +35,7 @@ use futures::stream::{FusedStream, Stream};
 pub use crate::backend::Interest;
 use crate::backend::{Descriptor, Op};
 use crate::reactor::{Answer, Reactor, Sink, Token, Waiters, Wakes};
-use crate::runtime::context;
+use crate::runtime::{context, yield_now};
 use crate::sys::poll;
 
 /// A value with a descriptor, and its readiness. Clones share both.
@@ -161,13 +161,20 @@ impl<T: AsFd> AsyncFd<T> {
         interest: Interest,
         mut attempt: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
+        let mut told = false;
         loop {
             match attempt(self.get_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => return result,
             }
+            if told {
+                // Ready and yet it would block: somebody else was faster, or the attempt wants more than
+                // there is. Others get their turn before the next try.
+                yield_now().await;
+            }
             self.ready(interest).await?;
+            told = true;
         }
     }
 

@@ -4,6 +4,8 @@
 mod addresses;
 #[path = "bad_input/builder.rs"]
 mod builder;
+#[path = "bad_input/descriptors.rs"]
+mod descriptors;
 #[path = "bad_input/durations.rs"]
 mod durations;
 #[path = "bad_input/elsewhere.rs"]
