@@ -18,6 +18,8 @@ mod many;
 mod outliving;
 #[path = "shutdown/policies.rs"]
 mod policies;
+#[path = "shutdown/signals.rs"]
+mod signals;
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,6 +1,6 @@
 //! A program that does nothing, with much to wait for: `idler TIMERS CONNECTIONS`.
 //!
-//! It prints where it listens, waits for so many connections, prints `idle`, and waits.
+//! It prints where it listens, waits for so many connections, prints `idle`, and waits for SIGTERM.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -53,6 +53,8 @@ async fn main() -> aem::Result {
     while count.get() < wanted {
         sleep(Duration::from_millis(5)).await;
     }
+    let asked = aem::signal::shutdown_requested();
     println!("idle");
-    std::future::pending().await
+    asked.await;
+    Ok(())
 }
