@@ -59,7 +59,7 @@ pub enum Backend {
     Epoll,
 }
 
-/// What happens when a job panics and nobody asks for its result.
+/// What happens when a job, a task or a handler, panics and nobody asks for its result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PanicPolicy {
     /// One line on stderr; the others run on.
@@ -154,6 +154,7 @@ impl Builder {
 
     /// Receives the errors of detached handlers. By default each is a line on stderr, limited in rate,
     /// but for lost connections, which are only counted. The function runs as a part of the job that ended.
+    /// It hears of the panics of detached handlers too, before [`on_panic`](Self::on_panic) is followed.
     pub fn on_error(mut self, on_error: impl Fn(&JobInfo, &HandlerError) + 'static) -> Self {
         self.on_error = Some(Box::new(on_error));
         self

@@ -213,7 +213,7 @@ fn in_a_timer_handler() {
 
 #[test]
 fn of_a_detached_handler_it_is_an_error_of_the_handler() {
-    others_run_on(0, async |_| {
+    others_run_on(2, async |_| {
         on(stream::iter(0..1), |_| panic!("in a detached handler")).detach();
         let dropped = on(stream::iter(0..1), |_| panic!("in one that is dropped unread"));
         settle().await;

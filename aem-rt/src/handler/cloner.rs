@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 use slab::Slab;
 
-use super::face::{BoxFace, Face, discard};
+use super::face::{BoxFace, Face, fail_alone};
 use super::{IntoNext, Next, Outcome, outcome};
 use crate::error::HandlerError;
 use crate::job::cell::Work;
@@ -95,10 +95,10 @@ impl Crew {
     }
 
     /// The error of one event, of which nobody else will hear.
-    fn report(&self, key: usize, error: &HandlerError) {
+    fn report(&self, key: usize, error: HandlerError) {
         match (context::try_current(), self.info(key)) {
             (Some(worker), Some(info)) => worker.handler_failed(&info, error),
-            _ => context::report(format_args!("a handler ended with an error: {error}")),
+            _ => fail_alone(&"a handler", error),
         }
     }
 
@@ -240,10 +240,7 @@ impl<F: Future<Output = Outcome>> Errand<F> {
         self.with_place(|place| match outcome {
             Ok(Next::Keep) => {}
             Ok(wish) => place.crew.wish(wish),
-            Err(error) => {
-                place.crew.report(place.key, &error);
-                discard(error);
-            }
+            Err(error) => place.crew.report(place.key, error),
         });
     }
 }

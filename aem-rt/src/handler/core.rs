@@ -22,7 +22,7 @@ use std::task::{Context, Poll};
 use futures::Stream;
 use pin_project_lite::pin_project;
 
-use super::face::{BoxFace, discard, report_if_lost};
+use super::face::{BoxFace, discard, fail_alone, report_if_lost};
 use super::scope::Membership;
 use super::{End, Next, Outcome};
 use crate::error::HandlerError;
@@ -368,8 +368,7 @@ impl<S: Stream + 'static> Core<S> {
         if !self.has(HELD)
             && let Some(Err(error)) = self.ending.take()
         {
-            report(&error);
-            discard(error);
+            report(error);
         }
         discard(self.membership.take());
     }
@@ -521,10 +520,10 @@ impl<S: Stream + 'static> Operate for Core<S> {
 }
 
 /// The error of a handler that nobody holds.
-fn report(error: &HandlerError) {
-    let Some(worker) = context::try_current() else { return };
+fn report(error: HandlerError) {
+    let Some(worker) = context::try_current() else { return fail_alone(&"a handler", error) };
     match worker.running_job() {
         Some(job) => worker.handler_failed(&job, error),
-        None => context::report(format_args!("a handler ended with an error: {error}")),
+        None => fail_alone(&"a handler", error),
     }
 }

@@ -4,12 +4,13 @@
 //! takes it out of its place before it calls it, and drops it with nothing borrowed.
 
 use std::cell::Cell;
+use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::{IntoNext, Next, Outcome, outcome};
-use crate::error::BoxError;
+use crate::error::{BoxError, HandlerError};
 use crate::job::registry::Lost;
 use crate::job::{Payload, contain};
 use crate::runtime::context;
@@ -148,4 +149,14 @@ pub(super) fn report_if_lost(contained: Result<(), Payload>) {
         Some(job) => job.lost(panic),
         None => Lost::anonymous(panic),
     });
+}
+
+/// The error of a handler whose runtime has ended: there is nobody to tell but stderr.
+pub(super) fn fail_alone(what: &dyn fmt::Display, error: HandlerError) {
+    report_if_lost(contain(|| {
+        if !error.is_connection_loss() {
+            context::report(format_args!("{what} ended with an error: {error}"));
+        }
+        drop(error);
+    }));
 }

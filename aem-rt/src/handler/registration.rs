@@ -161,8 +161,8 @@ impl<S: Stream + 'static> Registration<S> {
     /// From outside, an event in progress is dropped as by [`stop`](Self::stop). From inside its own handler
     /// that event runs to its end, no longer tied to the registration.
     ///
-    /// None if the source is exhausted, if its poll panicked, if the runtime has ended, and if the source
-    /// is being polled right now (by a closure in a combinator, say).
+    /// None if the source is exhausted, if its poll panicked, if the runtime has ended or was asked to, and
+    /// if the source is being polled right now (by a closure in a combinator, say).
     pub fn reclaim(mut self) -> Option<S>
     where
         S: Unpin,
@@ -204,7 +204,8 @@ impl<S> Registration<S> {
         self
     }
 
-    /// How urgent the handler's runs are.
+    /// How urgent the handler's runs are. The run that is queued already, as it is by the registration
+    /// itself, keeps its place.
     pub fn priority(self, priority: Priority) -> Self {
         self.link().job.set_priority(priority);
         self
@@ -305,10 +306,9 @@ fn part(link: &Link, parting: Parting, location: &'static Location<'static>) {
     let unread = link.operate().let_go(parting == Parting::Detached);
     let Some(error) = unread else { return };
     match (context::try_current(), info) {
-        (Some(worker), Some(info)) => worker.handler_failed(&info, &error),
-        _ => context::report(format_args!("the handler made at {location} had failed: {error}")),
+        (Some(worker), Some(info)) => worker.handler_failed(&info, error),
+        _ => face::fail_alone(&format_args!("the handler made at {location}"), error),
     }
-    face::discard(error);
 }
 
 impl<S> Drop for Registration<S> {

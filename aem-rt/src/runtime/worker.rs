@@ -315,20 +315,30 @@ impl Worker {
     }
 
     fn attend_to(&self, lost: Lost) {
-        self.counters.panic();
         context::report(format_args!("{lost}"));
-        match self.on_panic {
-            PanicPolicy::Report => {}
+        self.follow_policy(lost.panic);
+    }
+
+    /// Does what is to be done about a panic that nobody read, but for the line.
+    fn follow_policy(&self, panic: Payload) {
+        self.counters.panic();
+        let unwanted = match self.on_panic {
+            PanicPolicy::Report => Some(panic),
             PanicPolicy::Abort => std::process::abort(),
             PanicPolicy::Shutdown => {
                 self.shutdown();
                 // The first one comes out of `block_on`; the others have been reported.
                 let mut resume = self.resume.borrow_mut();
                 if resume.is_none() {
-                    *resume = Some(lost.panic);
+                    *resume = Some(panic);
+                    None
+                } else {
+                    Some(panic)
                 }
             }
-        }
+        };
+        // What a panic carried is a user's value. If its destructor panics too, the hook has said so.
+        let _ = crate::job::contain(|| drop(unwanted));
     }
 
     fn resume_panic(&self) {
@@ -357,19 +367,24 @@ impl Worker {
         jobs
     }
 
-    /// A detached handler ended with an error, and nobody else will hear of it.
-    pub(crate) fn handler_failed(&self, job: &JobInfo, error: &HandlerError) {
+    /// A handler ended with an error, or a panic, and nobody else will hear of it.
+    pub(crate) fn handler_failed(&self, job: &JobInfo, error: HandlerError) {
         if error.is_connection_loss() && self.on_error.is_none() {
             self.counters.connection_loss();
-            return;
+        } else {
+            self.counters.handler_error();
+            // The error's own text is the user's code, as `on_error` is.
+            let reported = crate::job::contain(|| match &self.on_error {
+                Some(on_error) => on_error(job, &error),
+                None => context::report(format_args!("{job} ended with an error: {error}")),
+            });
+            if let Err(panic) = reported {
+                self.attend_to(Lost::anonymous(panic));
+            }
         }
-        self.counters.handler_error();
-        // The error's own text is the user's code, as `on_error` is.
-        let reported = crate::job::contain(|| match &self.on_error {
-            Some(on_error) => on_error(job, error),
-            None => context::report(format_args!("{job} ended with an error: {error}")),
-        });
-        if let Err(panic) = reported {
+        if error.is_panic() {
+            self.follow_policy(error.into_panic());
+        } else if let Err(panic) = crate::job::contain(|| drop(error)) {
             self.attend_to(Lost::anonymous(panic));
         }
     }

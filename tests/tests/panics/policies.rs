@@ -79,11 +79,11 @@ fn child_storm() {
 
 #[test]
 fn shutdown_says_the_line_and_block_on_resumes_the_panic() {
-    for child in ["policies::child_shutdown_task", "policies::child_shutdown_destructor"] {
-        let said = rerun(child);
+    for child in ["task", "handler", "destructor"] {
+        let said = rerun(&format!("policies::child_shutdown_{child}"));
         let lines = said.fine();
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].ends_with("nobody asked for its result: the reason"), "{lines:?}");
+        assert!(lines[0].ends_with(": the reason"), "{lines:?}");
     }
 }
 
@@ -126,6 +126,15 @@ fn child_shutdown_task() {
 
 #[test]
 #[ignore = "speaks on stderr: run in a child by the test above"]
+fn child_shutdown_handler() {
+    run(PanicPolicy::Shutdown, async || {
+        assert!(on(stream::iter(0..1), |_| panic!("read")).await.unwrap_err().is_panic());
+    });
+    shuts_down(|| on(stream::iter(0..1), |_| panic!("the reason")).detach());
+}
+
+#[test]
+#[ignore = "speaks on stderr: run in a child by the test above"]
 fn child_shutdown_destructor() {
     struct Bomb;
     impl Drop for Bomb {
@@ -154,12 +163,12 @@ impl<S> StopAndForget for aem::Registration<S> {
 #[test]
 fn abort_says_the_line_and_the_process_is_gone() {
     use std::os::unix::process::ExitStatusExt;
-    for child in ["policies::child_abort_task", "policies::child_abort_on_end"] {
-        let said = rerun(child);
+    for child in ["task", "handler", "on_each", "on_end"] {
+        let said = rerun(&format!("policies::child_abort_{child}"));
         assert_eq!(said.status.signal(), Some(libc::SIGABRT), "{}: {}", said.status, said.stderr);
         let lines = said.lines();
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].ends_with("nobody asked for its result: the reason"), "{lines:?}");
+        assert!(lines[0].ends_with(": the reason"), "{lines:?}");
         assert!(!said.stderr.contains("survived"), "{}", said.stderr);
     }
 }
@@ -173,6 +182,51 @@ fn child_abort_task() {
         settle().await;
         aem::time::sleep(std::time::Duration::from_millis(1)).await;
         eprintln!("survived");
+    });
+}
+
+#[test]
+#[ignore = "aborts: run in a child by the test above"]
+fn child_abort_handler() {
+    run(PanicPolicy::Abort, async || {
+        on(stream::iter(0..1), |_| panic!("the reason")).detach();
+        settle().await;
+        eprintln!("survived");
+    });
+}
+
+#[test]
+#[ignore = "aborts: run in a child by the test above"]
+fn child_abort_on_each() {
+    run(PanicPolicy::Abort, async || {
+        let each = aem::on_each(stream::iter(0..1), 1, async |_| panic!("the reason"));
+        assert_eq!(each.await.unwrap(), aem::End::Exhausted);
+        settle().await;
+        eprintln!("survived");
+    });
+}
+
+#[test]
+fn what_a_panic_carries_may_panic_when_it_is_dropped() {
+    let said = rerun("policies::child_payload");
+    assert_eq!(said.fine().len(), 2, "{}", said.stderr);
+}
+
+#[test]
+#[ignore = "speaks on stderr: run in a child by the test above"]
+fn child_payload() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("in the drop of what a panic carried");
+        }
+    }
+    run(PanicPolicy::Report, async || {
+        drop(spawn(async { std::panic::panic_any(Bomb) }));
+        settle().await;
+        on(stream::iter(0..1), |_| std::panic::panic_any(Bomb)).detach();
+        settle().await;
+        assert_eq!(aem::metrics().panics, 2);
     });
 }
 
