@@ -297,9 +297,22 @@ impl Model {
             self.act();
             self.job(who).being_polled = false;
         }
+        let in_vain = self.cell.place == Place::PollInVain
+            && self.is_acting(who)
+            && self.job(who).events.is_empty();
+        if in_vain {
+            self.job(who).being_polled = true;
+            self.act();
+            self.job(who).being_polled = false;
+            self.job(who).asked = true;
+        }
         let event = self.job(who).events.pop_front();
         if std::mem::take(&mut self.job(who).doomed) {
             self.drop_source(who);
+        }
+        if in_vain {
+            // What was asked meanwhile is done now.
+            return true;
         }
         let Some(event) = event else {
             if self.job(who).closed {
@@ -342,7 +355,7 @@ impl Model {
                     self.end(who, Ended::Stopped);
                     return false;
                 }
-                Place::Task | Place::Poll => {}
+                Place::Task | Place::Poll | Place::PollInVain => {}
             }
         }
         if self.job(who).kind == Kind::Plain {
@@ -483,7 +496,11 @@ impl Model {
 
     fn act(&mut self) {
         self.acted = true;
-        FAMILY.into_iter().for_each(|who| self.feed(who, BATCH_EVENT));
+        for who in FAMILY {
+            if !(who == Who::Actor && self.cell.place == Place::PollInVain) {
+                self.feed(who, BATCH_EVENT);
+            }
+        }
         let target = self.cell.target();
         let (action, is_task) = (self.cell.action, self.job(target).is_task());
         let answer = match action {

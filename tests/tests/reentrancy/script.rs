@@ -49,6 +49,8 @@ pub enum Place {
     Drop,
     /// `poll_next` of the actor's source, which has an event and returns it afterwards.
     Poll,
+    /// The same, but it has none and returns `Pending`.
+    PollInVain,
 }
 
 /// The state that the sibling is in.
@@ -85,8 +87,15 @@ pub const ACTIONS: [Action; 11] = [
 
 pub const TARGETS: [Target; 4] = [Target::Itself, Target::Sibling, Target::Parent, Target::Task];
 
-pub const PLACES: [Place; 6] =
-    [Place::Handler, Place::AsyncHandler, Place::Task, Place::OnEnd, Place::Drop, Place::Poll];
+pub const PLACES: [Place; 7] = [
+    Place::Handler,
+    Place::AsyncHandler,
+    Place::Task,
+    Place::OnEnd,
+    Place::Drop,
+    Place::Poll,
+    Place::PollInVain,
+];
 
 /// Who is heard of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +180,8 @@ pub enum Entry {
 pub const FIRST_EVENTS: [u32; 3] = [0, 1, 2];
 /// The event at which the actor acts, or ends in order to.
 pub const ACTING_EVENT: u32 = 1;
-/// Sent to all just before the action, so that all have something waiting.
+/// Sent to all just before the action, so that all have something waiting; not to an actor that finds
+/// nothing in its source.
 pub const BATCH_EVENT: u32 = 7;
 /// Sent to all later, to see who is alive.
 pub const LATER_EVENT: u32 = 3;

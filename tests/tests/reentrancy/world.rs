@@ -139,6 +139,12 @@ impl Stream for Source {
         {
             world.act();
         }
+        if front.is_none()
+            && let Some(world) = self.world.upgrade()
+            && world.acts(self.who, &[Place::PollInVain])
+        {
+            world.act();
+        }
         let front = self.belt.events.borrow_mut().pop_front();
         match front {
             Some(number) => Poll::Ready(Some(Event {
@@ -425,7 +431,11 @@ impl World {
 
     fn act(&self) {
         self.acted.set(true);
-        FAMILY.into_iter().for_each(|who| self.feed(who, BATCH_EVENT));
+        for who in FAMILY {
+            if !(who == Who::Actor && self.cell.place == Place::PollInVain) {
+                self.feed(who, BATCH_EVENT);
+            }
+        }
         let target = self.cell.target();
         let answer = match self.cell.action {
             Action::Register => {
