@@ -283,8 +283,7 @@ impl World {
                 yield_now().await;
             }
         };
-        let task =
-            if self.below(2) == 0 { self.scope.spawn(future) } else { aem::spawn(future) };
+        let task = if self.below(2) == 0 { self.scope.spawn(future) } else { aem::spawn(future) };
         self.tasks.borrow_mut().push(task);
     }
 }
