@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use aem::time::{sleep, timeout};
+use aem_tests::child::Program;
 use aem_tests::elsewhere::wait_for;
 use aem_tests::scale::scaled_count;
 use futures::channel::{mpsc, oneshot};
@@ -81,6 +82,28 @@ async fn no_wake_of_a_sleeping_worker_is_lost() {
 #[aem::test]
 async fn no_wake_of_a_busy_worker_is_lost() {
     wakes_from_four_threads(true).await;
+}
+
+/// How often another thread's wakes were a system call, and how often the worker slept.
+fn ring(how: &str) -> (u64, u64) {
+    let mut child = Program::start(env!("CARGO_BIN_EXE_ringer"), &[how]);
+    let line = child.line(LIMIT);
+    let (status, errors) = child.end(LIMIT);
+    assert!(status.success(), "{errors}");
+    let (writes, sleeps) = line.split_once(' ').expect("two numbers");
+    (writes.parse().expect("a number"), sleeps.parse().expect("a number"))
+}
+
+#[test]
+fn a_wake_is_a_system_call_only_if_it_ends_a_sleep() {
+    let (writes, sleeps) = ring("busy");
+    println!("busy: {writes} writes, {sleeps} sleeps in 20,000 wakes");
+    // The worker may sleep once, for the end of the thread.
+    assert!(writes <= 1, "{writes} writes to a worker that is awake");
+    let (writes, sleeps) = ring("idle");
+    println!("idle: {writes} writes, {sleeps} sleeps in 20,000 wakes");
+    // The last sleep may not be among the sums of the last turn.
+    assert!(writes <= sleeps + 1, "{writes} writes for {sleeps} sleeps");
 }
 
 /// One thread answers each step of the task with one wake: a single lost one stops it.
