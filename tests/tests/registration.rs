@@ -438,3 +438,92 @@ fn an_io_error_comes_out_as_it_went_in() {
         assert_eq!((other.kind(), other.to_string()), (std::io::ErrorKind::Other, "text".into()));
     });
 }
+
+/// Between enter and leave of a handler nothing else runs; of an async one, nothing between two awaits.
+#[test]
+fn handlers_of_a_worker_never_overlap() {
+    watched(async |_| {
+        let inside = Rc::new(Cell::new(None::<usize>));
+        let runs = Rc::new(Cell::new(0_usize));
+        let section = |number: usize| {
+            let (inside, runs) = (inside.clone(), runs.clone());
+            move || {
+                assert_eq!(inside.replace(Some(number)), None, "a handler inside another");
+                // What wakes others, and might run them on the spot in a lesser runtime.
+                drop(aem::spawn(async {}));
+                drop(on(stream::iter(0..1), |_| ()).paused());
+                runs.set(runs.get() + 1);
+                assert_eq!(inside.replace(None), Some(number));
+            }
+        };
+        let mut all = Vec::new();
+        for number in 0..30 {
+            let enter = section(number);
+            all.push(match number % 3 {
+                0 => on(stream::iter(0..100), move |_| enter()).erase(),
+                1 => on_async(stream::iter(0..100), async move |_| {
+                    enter();
+                    yield_now().await;
+                    enter();
+                })
+                .erase(),
+                _ => aem::on_each(stream::iter(0..100), 4, async move |_| enter()).erase(),
+            });
+        }
+        for registration in all {
+            assert_eq!(registration.await.unwrap(), End::Exhausted);
+        }
+        assert_eq!(runs.get(), 10 * 100 + 10 * 200 + 10 * 100);
+    });
+}
+
+/// Arguments are made just before the handler and dropped just after it, on every path.
+#[test]
+fn an_event_lives_from_just_before_to_just_after_its_handler() {
+    struct Event(u32, Seen<String>);
+    impl Drop for Event {
+        fn drop(&mut self) {
+            self.1.borrow_mut().push(format!("drop {}", self.0));
+        }
+    }
+    watched(async |_| {
+        let log = Seen::default();
+        let source = |count: u32| {
+            let log = log.clone();
+            stream::iter(0..count).map(move |number| {
+                log.borrow_mut().push(format!("make {number}"));
+                Event(number, log.clone())
+            })
+        };
+        let enter = |event: &Event| event.1.borrow_mut().push(format!("enter {}", event.0));
+        let both = ["make 0", "enter 0", "drop 0", "make 1", "enter 1", "drop 1"];
+        on(source(2), move |event| enter(&event)).await.unwrap();
+        assert_eq!(log.take(), both);
+        on_async(source(2), async move |event| {
+            enter(&event);
+            yield_now().await;
+        })
+        .await
+        .unwrap();
+        assert_eq!(log.take(), both);
+        let panics = on(source(2), move |event| {
+            enter(&event);
+            assert!(event.0 < 1, "a panic that is meant");
+        });
+        panics.await.unwrap_err();
+        assert_eq!(log.take(), both);
+        let stops = on(source(9), move |event| {
+            enter(&event);
+            if event.0 == 1 { Next::Stop } else { Next::Keep }
+        });
+        stops.await.unwrap();
+        assert_eq!(log.take(), both);
+        let waits = on_async(source(9), async move |event| {
+            enter(&event);
+            std::future::pending::<()>().await;
+        });
+        settle().await;
+        waits.stop();
+        assert_eq!(log.take(), both[..3]);
+    });
+}

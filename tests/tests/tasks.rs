@@ -325,3 +325,42 @@ fn a_blocking_closure_that_has_not_begun_is_cancelled_with_its_job() {
         }
     });
 }
+
+#[test]
+fn a_panic_unread_on_another_thread_is_reported_at_home() {
+    watched_outside(|_| {
+        beside(|handle| {
+            let early = handle.spawn(async { panic!("its handle is gone before it runs") });
+            drop(early);
+            let late = handle.spawn(async { panic!("its handle is dropped when it has run") });
+            while !late.is_finished() {
+                thread::yield_now();
+            }
+            drop(late);
+            while handle.metrics().panics < 2 {
+                // Each is a letter to the worker, which reads it in its next turn.
+                wait_for(handle.spawn(async {})).unwrap();
+            }
+            assert_eq!(handle.metrics().panics, 2);
+        });
+    });
+}
+
+#[test]
+fn a_job_that_came_by_mail_is_listed_where_it_was_sent() {
+    watched(async |_| {
+        let handle = Handle::current();
+        let line = line!() + 2;
+        let sent = thread::scope(|scope| {
+            let send = scope.spawn(|| handle.spawn(pending::<()>()));
+            send.join().unwrap()
+        });
+        // Mail is read between two turns.
+        aem::time::sleep(Duration::from_micros(10)).await;
+        let jobs = aem::jobs();
+        let job = jobs.iter().find(|job| job.id == sent.id()).expect("listed");
+        assert_eq!(job.kind, aem::JobKind::Task);
+        assert_eq!((job.location.file(), job.location.line()), (file!(), line));
+        sent.abort();
+    });
+}
