@@ -1,0 +1,139 @@
+//! Rounds of contenders in turn, and the table that comes of them.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Somebody who can be measured: a name, and one round of work that answers with its cost.
+pub struct Contender<'a> {
+    /// As it stands in the table.
+    pub name: &'a str,
+    /// One round. An error takes the contender out of the run, aloud.
+    pub round: Box<dyn FnMut() -> io::Result<f64> + 'a>,
+}
+
+impl std::fmt::Debug for Contender<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Contender").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What the rounds of one contender gave.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// The contender's.
+    pub name: String,
+    /// One figure a round.
+    pub figures: Vec<f64>,
+}
+
+/// Lets each contender have its round, `rounds` times, beginning with another one each time.
+pub fn interleave(rounds: usize, contenders: Vec<Contender<'_>>) -> Vec<Series> {
+    let series = |name: &str| Series { name: name.to_owned(), figures: Vec::new() };
+    let mut field: Vec<_> =
+        contenders.into_iter().map(|contender| (series(contender.name), contender)).collect();
+    for round in 0..rounds {
+        let mut out = Vec::new();
+        for place in 0..field.len() {
+            let at = (round + place) % field.len();
+            let (series, contender) = &mut field[at];
+            match catch_unwind(AssertUnwindSafe(|| (contender.round)())) {
+                Ok(Ok(figure)) => series.figures.push(figure),
+                Ok(Err(error)) => {
+                    println!("SKIPPED {}: {error}", contender.name);
+                    out.push(at);
+                }
+                Err(_) => {
+                    println!("SKIPPED {}: it panicked", contender.name);
+                    out.push(at);
+                }
+            }
+        }
+        out.sort_unstable();
+        out.iter().rev().for_each(|at| drop(field.remove(*at)));
+    }
+    field.into_iter().map(|(series, _)| series).collect()
+}
+
+/// The three quartiles.
+pub fn quartiles(figures: &[f64]) -> [f64; 3] {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|quarter| {
+        let place = (sorted.len() - 1) as f64 * f64::from(quarter) / 4.0;
+        let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+        below + (above - below) * place.fract()
+    })
+}
+
+/// Prints a Markdown table: median, quartiles and best of each series, and for each of `bases` the
+/// median and quartiles of the ratio to it, round by round.
+pub fn print(title: &str, unit: &str, series: &[Series], bases: &[&str]) {
+    println!("\n### {title}\n");
+    print!("| {unit} | median | quartiles | best |");
+    bases.iter().for_each(|base| print!(" × {base} |"));
+    println!("\n|-|-:|-|-:|{}", "-|".repeat(bases.len()));
+    for own in series.iter().filter(|own| !own.figures.is_empty()) {
+        let [low, middle, high] = quartiles(&own.figures);
+        let best = own.figures.iter().copied().fold(f64::INFINITY, f64::min);
+        print!("| {} | {} | {} to {} | {} |", own.name, tell(middle), tell(low), tell(high), tell(best));
+        for base in bases {
+            match series.iter().find(|series| series.name == *base) {
+                Some(base) if base.figures.len() == own.figures.len() => {
+                    let pairs = own.figures.iter().zip(&base.figures);
+                    let ratios: Vec<f64> = pairs.map(|(own, base)| own / base).collect();
+                    let [low, middle, high] = quartiles(&ratios);
+                    print!(" {middle:.2} ({low:.2} to {high:.2}) |");
+                }
+                _ => print!(" |"),
+            }
+        }
+        println!();
+    }
+}
+
+/// Three digits are all that is meant.
+fn tell(figure: f64) -> String {
+    match figure {
+        _ if figure >= 100.0 => format!("{figure:.0}"),
+        _ if figure >= 10.0 => format!("{figure:.1}"),
+        _ => format!("{figure:.2}"),
+    }
+}
+
+/// The arguments that all benchmarks take.
+#[derive(Clone, Debug)]
+pub struct Arguments {
+    /// A few short rounds: whether it runs, not what it costs.
+    pub quick: bool,
+    /// How many rounds.
+    pub rounds: usize,
+    /// Which parts to run; all when empty.
+    only: Vec<String>,
+}
+
+impl Arguments {
+    /// Reads `[--quick] [--rounds N] [PART ..]`, where a part is any piece of its name.
+    pub fn read(rounds: usize) -> Arguments {
+        let mut arguments = Arguments { quick: false, rounds, only: Vec::new() };
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--quick" => {
+                    arguments.quick = true;
+                    arguments.rounds = 3;
+                }
+                "--rounds" => {
+                    let number = words.next().and_then(|number| number.parse().ok());
+                    arguments.rounds = number.expect("--rounds N");
+                }
+                part => arguments.only.push(part.to_owned()),
+            }
+        }
+        arguments
+    }
+
+    /// Whether a part is to be run.
+    pub fn wants(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| part.contains(only.as_str()))
+    }
+}
