@@ -171,6 +171,7 @@ impl SendQueue {
     }
 
     /// How many bytes are still to go.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -37,7 +37,7 @@ use orphans::Orphans;
 use timers::Timers;
 use waits::Waits;
 
-pub(crate) use crate::backend::{Answer, BackendKind, Config, Interest, Token};
+pub(crate) use crate::backend::{Answer, BackendKind, Config, Token};
 pub(crate) use timers::TimerKey;
 pub(crate) use waiters::Waiters;
 

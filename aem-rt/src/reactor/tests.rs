@@ -1,6 +1,5 @@
 //! Turns: what reaches a sink and when, who is woken, and how it ends.
 
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;

@@ -51,11 +51,6 @@ impl Waiters {
         let mut wakers = self.wakers.borrow_mut();
         wakes.extend(wakers.iter_mut().filter_map(|(_, waker)| waker.take()));
     }
-
-    /// Whether nobody has a key.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.wakers.borrow().is_empty()
-    }
 }
 
 impl fmt::Debug for Waiters {

@@ -98,7 +98,7 @@ fn two_last_references_go_on_two_threads() {
         rig.turn();
         drop(job.handle);
         rig.turn();
-        others.map(|other| other.join().unwrap());
+        others.into_iter().for_each(|other| other.join().unwrap());
         rig.turn();
         assert_eq!(rig.home.registered(), 0);
         rig.end().assert_free();
@@ -148,7 +148,7 @@ fn a_debt_meets_a_credit() {
         rig.turn();
         drop(job.handle);
         rig.turn();
-        others.map(|other| other.join().unwrap());
+        others.into_iter().for_each(|other| other.join().unwrap());
         rig.turn();
         assert_eq!(rig.home.registered(), 0);
         rig.end().assert_free();
@@ -227,7 +227,7 @@ fn merge_against_two_remote_threads() {
         });
         drop(job.handle);
         rig.turn();
-        others.map(|other| other.join().unwrap());
+        others.into_iter().for_each(|other| other.join().unwrap());
         rig.turn();
         assert_eq!(rig.home.registered(), 0);
         rig.end().assert_free();
@@ -246,7 +246,7 @@ fn last_two_references_of_a_merged_job_free_it_once() {
             spawn(move || use_and_drop(&probe, waker))
         });
         let memory = rig.end();
-        others.map(|other| other.join().unwrap());
+        others.into_iter().for_each(|other| other.join().unwrap());
         memory.assert_free();
     });
 }

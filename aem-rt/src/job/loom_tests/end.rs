@@ -49,7 +49,7 @@ fn waker_outlives_the_worker_on_two_threads() {
         });
         drop(job.handle);
         let memory = rig.end();
-        others.map(|other| other.join().unwrap());
+        others.into_iter().for_each(|other| other.join().unwrap());
         memory.assert_free();
     });
 }
@@ -149,7 +149,7 @@ fn two_remote_spawns_against_close() {
             spawn(move || drop(sender.spawn(async move { output(value) }).0))
         });
         let memory = rig.end();
-        others.map(|other| other.join().unwrap());
+        others.into_iter().for_each(|other| other.join().unwrap());
         memory.assert_free();
     });
 }

@@ -94,7 +94,7 @@ fn coalesced_wakes_carry_the_data_of_both() {
         });
         rig.work_until_done(&job.handle);
         drop((job.handle, job.waker));
-        others.map(|other| drop(other.join().unwrap()));
+        others.into_iter().for_each(|other| drop(other.join().unwrap()));
         rig.end().assert_free();
     });
 }
@@ -117,7 +117,7 @@ fn coalesced_wakes_by_value_carry_the_data_of_both() {
         drop(job.waker);
         rig.work_until_done(&job.handle);
         drop(job.handle);
-        others.map(|other| other.join().unwrap());
+        others.into_iter().for_each(|other| other.join().unwrap());
         rig.end().assert_free();
     });
 }

@@ -272,5 +272,5 @@ fn panic_that_carries_a_panic_ends_here() {
     assert!(handle.is_finished());
     drop(handle);
     assert_eq!(rig.lost(), 1);
-    rig.end();
+    drop(rig.end());
 }

@@ -3,7 +3,6 @@
 use std::future::pending;
 use std::thread;
 
-use crate::job::owner::FINISH_ROUNDS;
 use crate::job::rig::{Count, Rig};
 
 /// So many jobs no end of a worker may need.
@@ -45,7 +44,7 @@ fn wakes_that_keep_coming_do_not_put_off_the_end() {
         })
     });
     let memory = rig.end();
-    threads.map(|thread| thread.join().unwrap());
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
     memory.assert_free();
 }
 

@@ -37,6 +37,7 @@ fn wakes_during_a_run_cause_one_more() {
         if counted.up() < 3 {
             for _ in 0..5 {
                 context.waker().wake_by_ref();
+                #[expect(clippy::waker_clone_wake, reason = "the by-value path is meant")]
                 context.waker().clone().wake();
             }
         }
@@ -140,6 +141,7 @@ fn destructor_of_a_future_may_turn_on_its_job() {
         let waker: Waker = waker.take().unwrap();
         waker.wake_by_ref();
         drop(handle.abort_on_drop());
+        #[expect(clippy::waker_clone_wake, reason = "the by-value path is meant")]
         waker.clone().wake();
         drop(waker);
     });

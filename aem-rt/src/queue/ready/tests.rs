@@ -15,6 +15,7 @@ unsafe impl Linked for Node {
     }
 }
 
+#[expect(clippy::vec_box, reason = "the nodes must not move")]
 fn nodes(priorities: &[Priority]) -> Vec<Box<Node>> {
     let make = |(name, &priority)| Box::new(Node { link: Cell::new(None), name, priority });
     priorities.iter().enumerate().map(make).collect()

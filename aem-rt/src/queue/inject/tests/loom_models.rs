@@ -87,7 +87,7 @@ fn two_pushers_lose_nothing_and_keep_their_order() {
         let mut mail = Vec::new();
         office.read(&mut mail);
         office.read(&mut mail);
-        others.map(|other| other.join().unwrap());
+        others.into_iter().for_each(|other| other.join().unwrap());
         office.read(&mut mail);
         assert_eq!(mail.len(), 4);
         for from in [10, 20] {
