@@ -12,6 +12,7 @@
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
+pub(crate) mod memory;
 pub(crate) mod poll;
 pub(crate) mod signal;
 pub(crate) mod socket;

@@ -103,3 +103,10 @@ fn nothing_is_left_of_a_runtime() {
     let sums = measure("runtimes");
     assert_eq!(sums.bytes, 0, "bytes left of {} runtimes", sums.rounds);
 }
+
+/// The pool's four megabytes are pages that nobody has touched, also when others were used before.
+#[test]
+fn an_unused_pool_is_not_resident() {
+    let sums = measure("pools");
+    assert!(sums.bytes < 1 << 20, "{} bytes", sums.bytes);
+}

@@ -35,6 +35,7 @@ const FLOORS: &[(u32, &[&str])] = &[
 /// Who may import a neighbour on its own floor, never both ways.
 const NEIGHBOURS: &[(&str, &str)] = &[
     ("chunk", "sync"),      // the count of a shared buffer
+    ("chunk", "sys"),       // the pages of a pool
     ("payload", "chunk"),   // a chunk can be sent as it is
     ("job", "queue"),       // a job is linked into the queue it waits in
     ("runtime", "metrics"), // the runtime fills in what metrics describe

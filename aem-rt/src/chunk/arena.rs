@@ -1,6 +1,6 @@
 //! The memory of a pool: buffers that are lent as chunks and come back from any thread.
 //!
-//! One allocation holds all buffers, another their headers. The worker's side, [`Arena`], takes
+//! One mapping holds all buffers, an allocation their headers. The worker's side, [`Arena`], takes
 //! buffers from lists of its own; a chunk's drop pushes its header on a stack (one
 //! compare-and-swap), and the worker takes that stack whole when it needs more. Nothing is ever
 //! popped from the stack singly, so it has no ABA problem.
@@ -9,7 +9,6 @@
 //! when the arena is dropped it closes the stack, and only from then on those who bring a buffer
 //! back count down to the last one, who frees it all.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::fmt;
 use std::io;
 use std::ptr::{self, NonNull};
@@ -17,6 +16,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicPtr, AtomicUsize};
 
 use super::{Chunk, Count};
+use crate::sys::memory::Pages;
 
 /// What several chunks of one piece of memory share.
 pub(super) struct Header {
@@ -75,8 +75,8 @@ struct Shared {
     /// arena. It is counted down only after the stack was closed.
     remaining: AtomicUsize,
     headers: Box<[Header]>,
-    memory: NonNull<u8>,
-    layout: Layout,
+    /// What the headers point into.
+    _pages: Pages,
 }
 
 /// What `returned` is when nobody will fetch from it any more.
@@ -128,13 +128,6 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // SAFETY: allocated with this very layout in `Arena::new`, and no chunk is left.
-        unsafe { dealloc(self.memory.as_ptr(), self.layout) };
-    }
-}
-
 /// Fewer free buffers than this are few.
 const FEW: usize = 8;
 
@@ -164,19 +157,15 @@ impl Arena {
             io::Error::new(io::ErrorKind::OutOfMemory, text)
         };
         let size = count.checked_mul(buffer_size).ok_or_else(too_much)?;
-        let layout = Layout::from_size_align(size.max(1), align_of::<u128>());
-        let layout = layout.map_err(|_| too_much())?;
         let mut headers = Vec::new();
         headers.try_reserve_exact(count).map_err(|_| too_much())?;
-        // SAFETY: the layout's size is not zero.
-        let memory = unsafe { alloc_zeroed(layout) };
-        let memory = NonNull::new(memory).ok_or_else(too_much)?;
+        let pages = Pages::map(size).map_err(|_| too_much())?;
+        let memory = pages.start();
         let shared = Box::into_raw(Box::new(Shared {
             returned: AtomicPtr::new(ptr::null_mut()),
             remaining: AtomicUsize::new(count + 1),
             headers: Box::default(),
-            memory,
-            layout,
+            _pages: pages,
         }));
         let header = |index: usize| Header {
             count: Count::one(),

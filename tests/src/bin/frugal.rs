@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use aem::time::{after, every, sleep, timeout};
 use aem_tests::counting::{Count, Counting, count};
+use aem_tests::proc::resident;
 use futures::channel::mpsc;
 use futures::future::poll_fn;
 use futures::{Stream, StreamExt};
@@ -374,12 +375,23 @@ async fn measure(what: &str) {
     }
 }
 
+/// Runtimes one after the other, and a last one that lives, none of which receives anything.
+fn pools() {
+    let before = resident();
+    (0..3).for_each(|_| drop(aem::Runtime::new()));
+    let last = aem::Runtime::new().expect("a runtime");
+    let grown = resident().saturating_sub(before);
+    println!("a runtime whose pool was not used: {grown} bytes resident");
+    println!("0 {grown} 1");
+    drop(last);
+}
+
 fn main() {
     aem_tests::limits::raise_descriptors().expect("a limit");
     let what = std::env::args().nth(1).expect("frugal WHAT");
-    if what == "runtimes" {
-        runtimes();
-    } else {
-        aem::block_on(measure(&what));
+    match what.as_str() {
+        "runtimes" => runtimes(),
+        "pools" => pools(),
+        what => aem::block_on(measure(what)),
     }
 }
