@@ -122,13 +122,14 @@ impl<N: Linked> Ready<N> {
 
 #[derive(Debug)]
 struct List<N> {
-    /// First and last; they are the same element when there is one.
-    ends: Option<(NonNull<N>, NonNull<N>)>,
+    first: Option<NonNull<N>>,
+    /// Means something only while there is a first.
+    last: Option<NonNull<N>>,
 }
 
 impl<N: Linked> List<N> {
     fn new() -> Self {
-        List { ends: None }
+        List { first: None, last: None }
     }
 
     /// # Safety
@@ -137,24 +138,21 @@ impl<N: Linked> List<N> {
     unsafe fn push(&mut self, node: NonNull<N>) {
         // SAFETY: valid by the caller's word.
         unsafe { node.as_ref() }.link().set(None);
-        match &mut self.ends {
-            None => self.ends = Some((node, node)),
-            Some((_, last)) => {
-                // SAFETY: everything in the list is valid until it is popped.
-                unsafe { last.as_ref() }.link().set(Some(node));
-                *last = node;
-            }
+        let before = self.last.replace(node);
+        match (self.first, before) {
+            // SAFETY: everything in the list is valid until it is popped.
+            (Some(_), Some(before)) => unsafe { before.as_ref() }.link().set(Some(node)),
+            _ => self.first = Some(node),
         }
     }
 
     /// The first element, and whether the list is empty now.
     #[inline]
     fn pop(&mut self) -> Option<(NonNull<N>, bool)> {
-        let (first, last) = self.ends?;
+        let first = self.first?;
         // SAFETY: everything in the list is valid until it is popped.
-        let next = unsafe { first.as_ref() }.link().get();
-        self.ends = next.map(|next| (next, last));
-        Some((first, next.is_none()))
+        self.first = unsafe { first.as_ref() }.link().get();
+        Some((first, self.first.is_none()))
     }
 }
 
