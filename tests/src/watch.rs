@@ -151,3 +151,6 @@ async fn settle() {
         aem::time::sleep(Duration::from_millis(1)).await;
     }
 }
+
+/// Does nothing with a value, so that the closure which says it captures the value.
+pub fn keep<T>(_: &T) {}

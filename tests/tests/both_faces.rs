@@ -187,7 +187,10 @@ fn across_sources_the_order_of_readiness_holds() {
                     Face::Async => {
                         spawn(async { drop(on_async(receiver, async move |e| see(e)).await) })
                     }
-                    _ => spawn(receiver.for_each(move |event| std::future::ready(see(event)))),
+                    _ => spawn(receiver.for_each(move |event| {
+                        see(event);
+                        std::future::ready(())
+                    })),
                 };
                 takers.push(taker);
             }
@@ -273,7 +276,7 @@ fn register(face: Face, source: Numbers, book: &Shared) -> Registration<Numbers>
     match face {
         Face::Async => on_async(source, async move |number| {
             book.borrow_mut().see(number);
-            if number % 7 == 0 {
+            if number.is_multiple_of(7) {
                 yield_now().await;
             }
         }),
@@ -287,7 +290,7 @@ fn replace(face: Face, registration: &Registration<Numbers>, book: &Shared) -> b
     match face {
         Face::Async => registration.replace_async(async move |number| {
             book.borrow_mut().see(number);
-            if number % 7 == 0 {
+            if number.is_multiple_of(7) {
                 yield_now().await;
             }
         }),
@@ -338,13 +341,13 @@ fn faces_that_keep_order_keep_it_through_replacement() {
         // It replaces itself from inside, every so often, by the other form.
         type Slot = Rc<RefCell<Option<Registration<Numbers>>>>;
         fn next_handler(slot: &Slot, book: &Shared, number: u32) {
-            if number % 97 != 0 {
+            if !number.is_multiple_of(97) {
                 return;
             }
             let (again, shared) = (slot.clone(), book.clone());
             let slot = slot.borrow();
             let registration = slot.as_ref().expect("held by the test");
-            let replaced = if number % 2 == 0 {
+            let replaced = if number.is_multiple_of(2) {
                 registration.replace(move |number| {
                     shared.borrow_mut().see(number);
                     next_handler(&again, &shared, number);
@@ -438,13 +441,13 @@ fn reclaimed_from_inside_and_handed_on_nothing_is_lost_or_doubled() {
                 let source = own.reclaim().expect("asked for from inside");
                 hand_on(&again, source, &shared, generation + 1);
             };
-            *slot.borrow_mut() = Some(if generation % 2 == 0 {
+            *slot.borrow_mut() = Some(if generation.is_multiple_of(2) {
                 on(source, step)
             } else {
                 let mut step = step;
                 on_async(source, async move |number| {
                     step(number);
-                    if number % 5 == 0 {
+                    if number.is_multiple_of(5) {
                         yield_now().await;
                     }
                 })

@@ -237,10 +237,10 @@ impl World {
             12 => self.spawn(),
             13 => {
                 let task = self.tasks.borrow_mut().pop();
-                if let Some(task) = task {
-                    if self.below(2) == 0 {
-                        task.abort();
-                    }
+                if let Some(task) = task
+                    && self.below(2) == 0
+                {
+                    task.abort();
                 }
             }
             14 => {
@@ -313,8 +313,7 @@ fn nothing_breaks_whatever_is_done() {
             let tasks = world.tasks.take();
             tasks.iter().for_each(JoinHandle::abort);
             drop(tasks);
-            let seen = world.seen.borrow().len();
-            seen
+            world.seen.borrow().len()
         });
         assert!(seen > 0, "seed {seed} shows nothing");
     }

@@ -295,7 +295,7 @@ fn jobs_are_listed_with_name_place_kind_and_exact_runs() {
 fn run_counts_stay_exact_beyond_what_a_header_holds() {
     watched(async |_| {
         const RUNS: u64 = 3 * 65_536 + 17;
-        let registration = aem::on_async(stream::iter(0..1), async |_| {
+        let registration = on_async(stream::iter(0..1), async |_| {
             for _ in 1..RUNS {
                 yield_now().await;
             }

@@ -9,7 +9,7 @@ use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use aem::{CloseReport, End, Scope, on, on_async, spawn, yield_now};
-use aem_tests::watch::{watched, watched_outside};
+use aem_tests::watch::{keep, watched, watched_outside};
 use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt, stream};
 
@@ -32,7 +32,7 @@ fn ten_thousand_are_stopped_by_one_word() {
         for number in 0..MEMBERS {
             let (sender, receiver) = mpsc::unbounded::<u32>();
             let (token, count) = (watch.tracked(), ends.clone());
-            let handler = move |_| drop(&token);
+            let handler = move |_| keep(&token);
             scope.add(on(receiver, handler).on_end(move |end| {
                 assert_eq!(*end.as_ref().unwrap(), End::Stopped);
                 count.set(count.get() + 1);
@@ -61,7 +61,7 @@ fn a_dropped_scope_stops_all() {
     watched(async |watch| {
         let scope = Scope::new();
         let (first, second, third) = (watch.tracked(), watch.tracked(), watch.tracked());
-        let control = scope.on(stream::pending::<()>(), move |()| drop(&first));
+        let control = scope.on(stream::pending::<()>(), move |()| keep(&first));
         scope.on_async(stream::repeat(()), async move |()| {
             let _ = &second;
             pending::<()>().await;
@@ -275,7 +275,7 @@ fn a_handle_does_not_keep_its_scope() {
     watched(async |watch| {
         let scope = Scope::new();
         let (handle, token) = (scope.handle(), watch.tracked());
-        handle.on(stream::pending::<()>(), move |()| drop(&token));
+        handle.on(stream::pending::<()>(), move |()| keep(&token));
         assert_eq!(scope.len(), 1);
         let waits = spawn(handle.closing());
         settle().await;
@@ -359,7 +359,7 @@ fn a_member_may_stop_its_scope_and_destructors_may_add_to_it() {
         let scope = Scope::new();
         for _ in 0..10 {
             let adds = Adds(slot.clone(), scope.handle());
-            scope.on(stream::pending::<()>(), move |()| drop(&adds));
+            scope.on(stream::pending::<()>(), move |()| keep(&adds));
         }
         let (inner, log) = (slot.clone(), Rc::new(Cell::new(0)));
         let count = log.clone();
@@ -404,7 +404,7 @@ fn a_scope_may_outlive_its_runtime() {
         let token = watch.tracked();
         let scope = aem::block_on(async {
             let scope = Scope::new();
-            scope.on(stream::pending::<()>(), move |()| drop(&token));
+            scope.on(stream::pending::<()>(), move |()| keep(&token));
             scope.spawn(pending::<()>());
             yield_now().await;
             scope

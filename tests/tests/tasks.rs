@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use aem::{Handle, JoinHandle, Runtime, block_on, spawn, spawn_blocking, yield_now};
 use aem_tests::elsewhere::wait_for;
-use aem_tests::watch::{watched, watched_outside};
+use aem_tests::watch::{keep, watched, watched_outside};
 use futures::FutureExt;
 use futures::future::FusedFuture;
 
@@ -278,7 +278,7 @@ fn shutdown_cancels_all_but_the_main_future() {
                     let _first = first;
                     pending::<()>().await;
                 });
-                let handler = aem::on(futures::stream::pending::<()>(), move |()| drop(&second));
+                let handler = aem::on(futures::stream::pending::<()>(), move |()| keep(&second));
                 settle().await;
                 if from_outside {
                     thread::spawn(move || handle.shutdown()).join().unwrap();
@@ -310,7 +310,7 @@ fn a_blocking_closure_that_has_not_begun_is_cancelled_with_its_job() {
         let busy: Vec<_> = (0..64)
             .map(|_| {
                 let gate = gate.clone();
-                spawn_blocking(move || drop(gate.lock().unwrap().recv()))
+                spawn_blocking(move || keep(&gate.lock().unwrap().recv()))
             })
             .collect();
         let token = watch.traveller();

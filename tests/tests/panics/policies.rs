@@ -5,6 +5,7 @@ use std::future::pending;
 
 use aem::{PanicPolicy, Runtime, on, spawn, spawn_blocking, yield_now};
 use aem_tests::rerun::rerun;
+use aem_tests::watch::keep;
 use futures::stream;
 
 /// Lets all that is ready run, and a turn end: panics are attended to between two of them.
@@ -51,7 +52,7 @@ fn child_report() {
         settle().await;
         on(stream::iter(0..1), |_| ()).on_end(|_| panic!("in on_end")).await.unwrap();
         let bomb = Bomb;
-        on(stream::iter(0..1), move |_| drop(&bomb)).await.unwrap();
+        on(stream::iter(0..1), move |_| keep(&bomb)).await.unwrap();
         // Those that are read are not reported.
         assert!(spawn(async { panic!("read") }).await.unwrap_err().is_panic());
         assert!(on(stream::iter(0..1), |_| panic!("read too")).await.unwrap_err().is_panic());
@@ -144,7 +145,7 @@ fn child_shutdown_destructor() {
     }
     shuts_down(|| {
         let bomb = Bomb;
-        on(stream::pending::<()>(), move |()| drop(&bomb)).stop_and_forget();
+        on(stream::pending::<()>(), move |()| keep(&bomb)).stop_and_forget();
     });
 }
 

@@ -27,7 +27,7 @@ use crate::script::{
 };
 
 /// The log that this cell must give.
-pub fn predict(cell: Cell) -> Vec<Entry> {
+pub(crate) fn predict(cell: Cell) -> Vec<Entry> {
     let mut model = Model {
         cell,
         log: Vec::new(),

@@ -2,7 +2,7 @@
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// A new handler is registered; its one event sends [`SENT_BY_HANDLER`] to the target.
     Register,
     Pause,
@@ -27,7 +27,7 @@ pub enum Action {
 
 /// To whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// The actor: whose handler, source, `on_end` or captured value does it, or the task that does it.
     Itself,
     /// Another handler, registered after the actor by the same parent, with events waiting.
@@ -40,7 +40,7 @@ pub enum Target {
 
 /// From where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     Handler,
     AsyncHandler,
     Task,
@@ -55,7 +55,7 @@ pub enum Place {
 
 /// The state that the sibling is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sibling {
+pub(crate) enum Sibling {
     /// A plain handler between events.
     Between,
     /// An async handler that waits in the middle of its first event, for a gate that opens later.
@@ -64,14 +64,14 @@ pub enum Sibling {
 
 /// One cell of the matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cell {
-    pub action: Action,
-    pub target: Target,
-    pub place: Place,
-    pub sibling: Sibling,
+pub(crate) struct Cell {
+    pub(crate) action: Action,
+    pub(crate) target: Target,
+    pub(crate) place: Place,
+    pub(crate) sibling: Sibling,
 }
 
-pub const ACTIONS: [Action; 11] = [
+pub(crate) const ACTIONS: [Action; 11] = [
     Action::Register,
     Action::Pause,
     Action::Resume,
@@ -85,9 +85,10 @@ pub const ACTIONS: [Action; 11] = [
     Action::TryWith,
 ];
 
-pub const TARGETS: [Target; 4] = [Target::Itself, Target::Sibling, Target::Parent, Target::Task];
+pub(crate) const TARGETS: [Target; 4] =
+    [Target::Itself, Target::Sibling, Target::Parent, Target::Task];
 
-pub const PLACES: [Place; 7] = [
+pub(crate) const PLACES: [Place; 7] = [
     Place::Handler,
     Place::AsyncHandler,
     Place::Task,
@@ -99,7 +100,7 @@ pub const PLACES: [Place; 7] = [
 
 /// Who is heard of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
+pub(crate) enum Who {
     Parent,
     Actor,
     Sibling,
@@ -109,10 +110,10 @@ pub enum Who {
 }
 
 /// The order in which they are fed, resumed and closed.
-pub const FAMILY: [Who; 4] = [Who::Actor, Who::Sibling, Who::Task, Who::Parent];
+pub(crate) const FAMILY: [Who; 4] = [Who::Actor, Who::Sibling, Who::Task, Who::Parent];
 
 impl Cell {
-    pub fn target(self) -> Who {
+    pub(crate) fn target(self) -> Who {
         match self.target {
             Target::Itself => Who::Actor,
             Target::Sibling => Who::Sibling,
@@ -122,21 +123,21 @@ impl Cell {
     }
 
     /// Whether that one is what the action is aimed at, and the action is this one.
-    pub fn aims(self, action: Action, who: Who) -> bool {
+    pub(crate) fn aims(self, action: Action, who: Who) -> bool {
         self.action == action && self.target() == who
     }
 }
 
 /// The handler of a registration, or the one that replaced it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hand {
+pub(crate) enum Hand {
     First,
     Second,
 }
 
 /// What the action gave back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     Done,
     Replaced(bool),
     /// A source with so many events in it, or none.
@@ -147,7 +148,7 @@ pub enum Answer {
 
 /// How a registration ended. None of them fails in here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     Exhausted,
     Stopped,
     Failed,
@@ -155,7 +156,7 @@ pub enum Ended {
 
 /// A line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub(crate) enum Entry {
     /// A handler or a task was given an event.
     Saw(Who, Hand, u32),
     /// An async handler or a task has finished with an event.
@@ -177,21 +178,21 @@ pub enum Entry {
 }
 
 /// The events that each source holds from its beginning.
-pub const FIRST_EVENTS: [u32; 3] = [0, 1, 2];
+pub(crate) const FIRST_EVENTS: [u32; 3] = [0, 1, 2];
 /// The event at which the actor acts, or ends in order to.
-pub const ACTING_EVENT: u32 = 1;
+pub(crate) const ACTING_EVENT: u32 = 1;
 /// Sent to all just before the action, so that all have something waiting; not to an actor that finds
 /// nothing in its source.
-pub const BATCH_EVENT: u32 = 7;
+pub(crate) const BATCH_EVENT: u32 = 7;
 /// Sent to all later, to see who is alive.
-pub const LATER_EVENT: u32 = 3;
-pub const SENT_BY_HANDLER: u32 = 90;
-pub const SENT_BY_TASK: u32 = 91;
+pub(crate) const LATER_EVENT: u32 = 3;
+pub(crate) const SENT_BY_HANDLER: u32 = 90;
+pub(crate) const SENT_BY_TASK: u32 = 91;
 /// What the action adds to the state.
-pub const ADDED: u32 = 100;
+pub(crate) const ADDED: u32 = 100;
 
 /// Why a cell makes no sense, if it does not.
-pub fn why_not(action: Action, target: Target, place: Place) -> Option<&'static str> {
+pub(crate) fn why_not(action: Action, target: Target, place: Place) -> Option<&'static str> {
     use Action::{Abort, Pause, Reclaim, Replace, Resume, Stop};
     let of_registrations = matches!(action, Pause | Resume | Stop | Replace | Reclaim);
     let is_task = target == Target::Task || (target == Target::Itself && place == Place::Task);

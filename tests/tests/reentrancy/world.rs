@@ -19,7 +19,7 @@ use crate::script::{
 const SETTLE_YIELDS: usize = 64;
 
 /// Plays a cell, and gives back its log.
-pub async fn play(cell: Cell, watch: Watch) -> Vec<Entry> {
+pub(crate) async fn play(cell: Cell, watch: Watch) -> Vec<Entry> {
     let world = Rc::new_cyclic(|myself| World::new(cell, watch, myself.clone()));
     let parent = world.plain(Who::Parent, [0].into());
     world.put(Who::Parent, parent);

@@ -222,6 +222,29 @@ fn replaced_its_tasks_run_on_beside() {
 }
 
 #[test]
+fn replaced_at_its_limit_the_new_handler_goes_on_at_once() {
+    watched(async |_| {
+        let (sender, receiver) = mpsc::unbounded::<u32>();
+        let seen = Seen::default();
+        let writer = seen.clone();
+        let (open, gate) = futures::channel::oneshot::channel::<()>();
+        let gate = RefCell::new(Some(gate));
+        let registration = on_each(receiver, 1, async move |_| {
+            let gate = gate.borrow_mut().take();
+            if let Some(gate) = gate {
+                let _ = gate.await;
+            }
+        });
+        (0..3).for_each(|number| sender.unbounded_send(number).unwrap());
+        settle().await;
+        assert!(registration.replace(move |number| writer.borrow_mut().push(number)));
+        settle().await;
+        assert_eq!(*seen.borrow(), [1, 2], "though a task of the old one waits on");
+        drop(open);
+    });
+}
+
+#[test]
 #[should_panic(expected = "on_each with a limit of zero")]
 fn a_limit_of_zero_is_refused() {
     watched(async |_| on_each(stream::iter(0..1), 0, async |_| ()).await).unwrap();

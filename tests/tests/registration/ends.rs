@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use aem::{End, Next, Registration, block_on, on, on_async, on_each, spawn, yield_now};
-use aem_tests::watch::{Tracked, watched, watched_outside};
+use aem_tests::watch::{Tracked, keep, watched, watched_outside};
 use futures::channel::mpsc;
 use futures::{Stream, StreamExt, stream};
 
@@ -16,7 +16,7 @@ use super::{Seen, settle};
 fn stop_drops_event_and_handler_before_it_returns() {
     watched(async |watch| {
         let (in_plain, in_async) = (watch.tracked(), watch.tracked());
-        let plain = on(stream::pending::<()>(), move |()| drop(&in_plain));
+        let plain = on(stream::pending::<()>(), move |()| keep(&in_plain));
         let tracker = watch.clone();
         let one = on_async(stream::repeat(()), async move |()| {
             let _event = (tracker.tracked(), &in_async);
@@ -181,7 +181,7 @@ fn detached_it_lives_until_its_source_ends() {
     watched(async |watch| {
         let token = watch.tracked();
         let (sender, receiver) = mpsc::unbounded::<u32>();
-        on(receiver, move |_| drop(&token)).detach();
+        on(receiver, move |_| keep(&token)).detach();
         settle().await;
         sender.unbounded_send(1).unwrap();
         settle().await;
@@ -194,6 +194,7 @@ fn detached_it_lives_until_its_source_ends() {
 
 /// DRAIN: what is still there when the runtime ends is dropped, once, at home.
 #[test]
+#[expect(clippy::async_yields_async, reason = "the registration goes out of its runtime")]
 fn the_end_of_the_runtime_ends_them_all() {
     watched_outside(|watch| {
         let heard = Rc::new(Cell::new(0));
@@ -205,9 +206,9 @@ fn the_end_of_the_runtime_ends_them_all() {
                     heard.set(heard.get() + 1);
                 }
             };
-            let source = |token: Tracked| stream::repeat(()).map(move |()| drop(&token));
+            let source = |token: Tracked| stream::repeat(()).map(move |()| keep(&token));
             let (first, second, third) = (watch.tracked(), watch.tracked(), watch.tracked());
-            on(source(watch.tracked()), move |()| drop(&first)).on_end(listen()).detach();
+            on(source(watch.tracked()), move |()| keep(&first)).on_end(listen()).detach();
             on_async(source(watch.tracked()), async move |()| {
                 let _ = &second;
                 std::future::pending::<()>().await;
@@ -233,7 +234,7 @@ fn the_end_of_the_runtime_ends_them_all() {
 #[test]
 fn while_the_runtime_ends_they_are_born_cancelled() {
     /// Registers and spawns when it is dropped.
-    struct Late(Rc<Cell<u32>>, Tracked, Tracked);
+    struct Late(Rc<Cell<u32>>, #[expect(dead_code, reason = "its drop is counted")] Tracked);
     impl Drop for Late {
         fn drop(&mut self) {
             let heard = self.0.clone();
@@ -250,8 +251,8 @@ fn while_the_runtime_ends_they_are_born_cancelled() {
     watched_outside(|watch| {
         let heard = Rc::new(Cell::new(0));
         block_on(async {
-            let late = Late(heard.clone(), watch.tracked(), watch.tracked());
-            on(stream::pending::<()>(), move |()| drop(&late)).detach();
+            let late = Late(heard.clone(), watch.tracked());
+            on(stream::pending::<()>(), move |()| keep(&late)).detach();
             yield_now().await;
         });
         assert_eq!(heard.get(), 1);
@@ -262,7 +263,7 @@ fn while_the_runtime_ends_they_are_born_cancelled() {
 fn after_shutdown_they_are_born_cancelled() {
     watched(async |watch| {
         let token = watch.tracked();
-        let running = on(stream::repeat(()), move |()| drop(&token));
+        let running = on(stream::repeat(()), move |()| keep(&token));
         settle().await;
         aem::Handle::current().shutdown();
         assert_eq!(running.await.unwrap(), End::Stopped);

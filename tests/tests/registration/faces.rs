@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use aem::{End, Registration, on, on_async, on_each, yield_now};
 use aem_tests::random::Random;
-use aem_tests::watch::watched;
+use aem_tests::watch::{keep, watched};
 use futures::channel::mpsc::{self, UnboundedReceiver};
 
 use super::{Seen, settle};
@@ -154,7 +154,7 @@ fn once_it_has_ended_there_is_nothing_to_replace() {
             let registration = register(form, 0, receiver, &seen);
             registration.stop();
             let token = watch.tracked();
-            assert!(!registration.replace(move |_| drop(&token)));
+            assert!(!registration.replace(move |_| keep(&token)));
             assert_eq!(watch.live(), 0, "the new handler is dropped");
             drop(sender);
             settle().await;
@@ -172,8 +172,8 @@ fn a_successor_that_never_came_to_run_is_dropped_once() {
         sender.unbounded_send(1).unwrap();
         settle().await;
         let (first, second) = (watch.tracked(), watch.tracked());
-        assert!(registration.replace(move |_| drop(&first)));
-        assert!(registration.replace(move |_| drop(&second)));
+        assert!(registration.replace(move |_| keep(&first)));
+        assert!(registration.replace(move |_| keep(&second)));
         assert_eq!(watch.live(), 1, "a second successor takes the place of the first");
         registration.stop();
         assert_eq!(watch.live(), 0);

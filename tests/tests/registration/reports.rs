@@ -20,13 +20,13 @@ fn a_handler_dropped_before_its_first_poll_is_reported() {
 #[ignore = "speaks on stderr: run in a child by the test above"]
 fn child_unused() {
     block_on(async {
-        let _ = on(stream::iter(0..3), |_| ());
+        drop(on(stream::iter(0..3), |_| ()));
         // None of these is a mistake.
         let stopped = on(stream::iter(0..3), |_| ());
         stopped.stop();
         drop(stopped);
         drop(on(stream::iter(0..3), |_| ()).paused());
-        drop(on(stream::iter(0..3), |_| ()).reclaim());
+        assert!(on(stream::iter(0..3), |_| ()).reclaim().is_some());
         let scope = aem::Scope::new();
         scope.on(stream::iter(0..3), |_| ());
         scope.stop();

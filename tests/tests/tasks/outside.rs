@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use aem::{Scope, State};
-use aem_tests::watch::alone;
+use aem_tests::watch::{alone, keep};
 use futures::stream;
 
 /// What a call panics with.
@@ -49,7 +49,7 @@ fn calls_outside_of_a_runtime_say_how_to_enter_one() {
         ("spawn", Box::new(|| drop(aem::spawn(async {})))),
         ("spawn_blocking", Box::new(|| drop(aem::spawn_blocking(|| ())))),
         ("jobs", Box::new(|| drop(aem::jobs()))),
-        ("metrics", Box::new(|| drop(aem::metrics()))),
+        ("metrics", Box::new(|| keep(&aem::metrics()))),
         ("Handle::current", Box::new(|| drop(aem::Handle::current()))),
     ];
     for (name, call) in calls {

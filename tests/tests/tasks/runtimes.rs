@@ -7,12 +7,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aem::{Backend, Handle, Runtime, spawn, yield_now};
-use aem_tests::watch::{alone, watched, watched_outside};
+use aem_tests::watch::{alone, keep, watched, watched_outside};
 use futures::channel::mpsc;
 
 use super::settle;
 
 #[test]
+#[expect(clippy::async_yields_async, reason = "the registration goes out of its runtime")]
 fn between_two_block_ons_nothing_runs_and_nothing_is_lost() {
     watched_outside(|watch| {
         let runtime = Runtime::new().unwrap();
@@ -53,14 +54,17 @@ fn a_runtime_may_be_made_and_dropped_in_a_task_of_another() {
         let before = Handle::current();
         let (outer, inner) = (watch.tracked(), watch.tracked());
         let token = watch.tracked();
-        let beside = aem::on(futures::stream::pending::<()>(), move |()| drop(&outer));
+        let beside = aem::on(futures::stream::pending::<()>(), move |()| keep(&outer));
         let control = beside.control();
         // One that has never run, and one with jobs in it, whose destructors look around.
-        struct Looks(aem::Control, aem_tests::watch::Tracked);
+        struct Looks(
+            aem::Control,
+            #[expect(dead_code, reason = "its drop is counted")] aem_tests::watch::Tracked,
+        );
         impl Drop for Looks {
             fn drop(&mut self) {
                 // Here the inner runtime is the current one; the outer one's jobs can be reached all the same.
-                assert!(aem::Handle::try_current().is_some());
+                assert!(Handle::try_current().is_some());
                 assert!(aem::jobs().len() <= 1);
                 self.0.stop();
             }
@@ -91,19 +95,20 @@ fn a_runtime_may_be_made_and_dropped_in_a_task_of_another() {
     });
 
     /// Made and dropped on one thread.
-    struct SendBox<T>(#[expect(dead_code, reason = "its drop is the matter")] T);
+    struct SendBox<T>(#[allow(dead_code, reason = "its drop is the matter")] T);
     // SAFETY: the test never sends it: the runtime that it goes to lives and dies on this thread.
     unsafe impl<T> Send for SendBox<T> {}
 }
 
 #[test]
+#[expect(clippy::async_yields_async, reason = "the registration goes out of its runtime")]
 fn a_registration_may_be_used_while_another_runtime_runs() {
     watched_outside(|watch| {
         let outer = Runtime::new().unwrap();
         let token = watch.tracked();
         let (sender, receiver) = mpsc::unbounded::<u32>();
         let registration = outer.block_on(async {
-            let registration = aem::on(receiver, move |_| drop(&token));
+            let registration = aem::on(receiver, move |_| keep(&token));
             settle().await;
             registration
         });
