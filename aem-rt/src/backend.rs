@@ -5,8 +5,10 @@
 //! [`ledger`] until then (LENT). Which keeper runs is chosen once, at the start, and nothing
 //! above this file can tell the difference (BLIND).
 //!
-//! Two verbs make a turn: [`start`](Backend::start) does whatever needs no waiting,
-//! [`wait`](Backend::wait) asks the kernel for news and sleeps if told to. Neither runs user code.
+//! Two verbs make a turn: [`start`](Backend::start) begins whatever needs no waiting,
+//! [`wait`](Backend::wait) asks the kernel for news and sleeps if told to. After each of them
+//! [`next`](Backend::next) gives out the completions one by one, so that each goes straight to whom
+//! it is for. None of them runs user code.
 //! Today's one keeper is [`epoll`]; one that speaks io_uring and one that simulates a kernel will
 //! stand beside it in this enum.
 
@@ -23,6 +25,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::payload::SendQueue;
 use crate::queue::Unpark;
 use crate::sys::eventfd::EventFd;
 
@@ -123,7 +126,7 @@ impl Backend {
         }
     }
 
-    /// Takes an op. The work is done in [`start`](Self::start).
+    /// Takes an op. The work is done in the next turn.
     ///
     /// A descriptor takes one op a direction at a time (any number that poll); a second one is a
     /// mistake of the caller's and panics.
@@ -141,27 +144,44 @@ impl Backend {
         }
     }
 
-    /// Does what needs no waiting: closes what is to be closed, ends what was cancelled, and tries
-    /// what may succeed at once.
-    pub(crate) fn start(&mut self, done: &mut Vec<Completion>) {
+    /// Sends what one call takes of `queue`, if that can be done at once: what was sent is gone from
+    /// it. `None` says that nothing was, for want of room or since this keeper only takes ops; for
+    /// that, and for what is left, an op is submitted.
+    pub(crate) fn send_now(
+        &mut self,
+        socket: &Descriptor,
+        queue: &mut SendQueue,
+    ) -> Option<io::Result<usize>> {
         match self {
-            Backend::Epoll(keeper) => keeper.start(done),
+            Backend::Epoll(keeper) => keeper.send_now(socket, queue),
         }
     }
 
-    /// Asks the kernel for news, and sleeps for them up to `wait` (for ever without one), unless
-    /// `done` holds something already or more work is at hand.
+    /// Begins a turn: lets [`next`](Self::next) end what was cancelled and try what may succeed at
+    /// once. False if there is nothing of the kind.
+    pub(crate) fn start(&mut self) -> bool {
+        match self {
+            Backend::Epoll(keeper) => keeper.start(),
+        }
+    }
+
+    /// Closes what is to be closed, asks the kernel for news, and sleeps for them up to `wait` (for
+    /// ever without one), unless more work is at hand. [`next`](Self::next) tells the news.
     ///
     /// # Errors
     ///
     /// What the kernel's wait fails with, which is never an everyday thing.
-    pub(crate) fn wait(
-        &mut self,
-        wait: Option<Duration>,
-        done: &mut Vec<Completion>,
-    ) -> io::Result<()> {
+    pub(crate) fn wait(&mut self, wait: Option<Duration>) -> io::Result<()> {
         match self {
-            Backend::Epoll(keeper) => keeper.wait(wait, done),
+            Backend::Epoll(keeper) => keeper.wait(wait),
+        }
+    }
+
+    /// The next completion, until there are no more for now. Anything may be asked of the keeper
+    /// between two of them; what is submitted or cancelled then is for the next turn.
+    pub(crate) fn next(&mut self) -> Option<Completion> {
+        match self {
+            Backend::Epoll(keeper) => keeper.next(),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The reactor stands between the sources and the backend. A source submits an op and names the
 //! [`Sink`] that its completions go to; in each [`turn`](Reactor::turn) the reactor lets the dirty
-//! sinks submit what was queued, lets the backend work and sleep, hands each completion to its
+//! sinks send what was queued, lets the backend work and sleep, hands each completion to its
 //! sink, expires timers, and last, with nothing borrowed any more, wakes everybody who is
 //! concerned (OUTSIDE). A waker that panics is reported, and the others are woken all the same.
 //!
@@ -59,11 +59,11 @@ pub(crate) enum Wait {
 /// be dropped may go there too, or must wait for a call from outside a turn.
 pub(crate) trait Sink {
     /// Takes a completion. `more` is false for the last one of its op.
-    fn complete(&self, token: Token, answer: Answer, more: bool, wakes: &mut Wakes);
+    fn complete(self: Rc<Self>, token: Token, answer: Answer, more: bool, wakes: &mut Wakes);
 
-    /// Called once at the start of the turn after a [`mark_dirty`](Reactor::mark_dirty): the time
-    /// to submit as one op what was queued piece by piece.
-    fn flush(&self) {}
+    /// Called once after a [`mark_dirty`](Reactor::mark_dirty), when the jobs that were ready have
+    /// run: the time to send as one what was queued piece by piece.
+    fn flush(self: Rc<Self>, _wakes: &mut Wakes) {}
 }
 
 /// At most so many turns are made to collect the last completions of cancelled ops (DRAIN). One is
@@ -81,8 +81,8 @@ pub(crate) struct Reactor {
     shutdown_requested: Cell<bool>,
     closed: Cell<bool>,
     turn_time: Cell<Instant>,
-    /// The lists that a turn fills and empties, kept for their memory.
-    lists: Cell<(Vec<Completion>, Wakes)>,
+    /// The list that a turn fills and empties, kept for its memory.
+    wakes: Cell<Wakes>,
     reporter: Cell<fn(fmt::Arguments<'_>)>,
 }
 
@@ -104,7 +104,7 @@ impl Reactor {
             shutdown_requested: Cell::new(false),
             closed: Cell::new(false),
             turn_time: Cell::new(now),
-            lists: Cell::default(),
+            wakes: Cell::default(),
             reporter: Cell::new(|line| eprintln!("aem: {line}")),
         }))
     }
@@ -168,9 +168,22 @@ impl Reactor {
         self.backend.borrow_mut().cancel(token);
     }
 
-    /// Has `sink` flushed at the start of the next turn.
-    pub(crate) fn mark_dirty(&self, sink: Weak<dyn Sink>) {
+    /// Has `sink` flushed by the next [`flush`](Self::flush) or turn, and kept until then.
+    pub(crate) fn mark_dirty(&self, sink: Rc<dyn Sink>) {
         self.mailbox.mark_dirty(sink);
+    }
+
+    /// Sends what one call takes of `queue`, if the keeper can do that at once; what was sent is
+    /// gone from the queue. `None` says that nothing was: submit an op. So does a rest.
+    pub(crate) fn send_now(
+        &self,
+        socket: &Descriptor,
+        queue: &mut SendQueue,
+    ) -> Option<io::Result<usize>> {
+        if self.closed.get() {
+            return Some(Err(ended()));
+        }
+        self.backend.borrow_mut().send_now(socket, queue)
     }
 
     /// Sends on behalf of a stream that nobody holds any more: first what `sending`, an op of its
@@ -283,6 +296,17 @@ impl Reactor {
 
 // Turns.
 impl Reactor {
+    /// Has the dirty sinks send what was queued, and wakes whoever waited for that. A turn begins
+    /// with it; to do it before saves a turn, if what it wakes has nothing to do with the kernel.
+    pub(crate) fn flush(&self) {
+        if self.mailbox.is_dirty() {
+            let mut wakes = self.wakes.take();
+            self.mailbox.flush_dirty(&mut wakes);
+            self.wake_all(&mut wakes);
+            self.wakes.set(wakes);
+        }
+    }
+
     /// Makes a turn: see the head of this file.
     ///
     /// # Errors
@@ -298,23 +322,24 @@ impl Reactor {
 
     /// A turn that sleeps for at most `limit`, for ever without one, unless a deadline comes first.
     fn turn_for(&self, limit: Option<Duration>) -> io::Result<()> {
-        let (mut done, mut wakes) = self.lists.take();
-        self.mailbox.flush_dirty();
-        self.backend.borrow_mut().start(&mut done);
-        self.deliver(&mut done, &mut wakes);
+        let mut wakes = self.wakes.take();
+        self.mailbox.flush_dirty(&mut wakes);
+        if self.backend.borrow_mut().start() {
+            self.deliver(&mut wakes);
+        }
         let idle = wakes.is_empty() && !self.mailbox.is_dirty();
         let wait = if idle { self.wait_until(limit) } else { Some(Duration::ZERO) };
-        let result = self.backend.borrow_mut().wait(wait, &mut done);
+        let result = self.backend.borrow_mut().wait(wait);
         let now = clock::now();
         self.turn_time.set(now);
-        self.deliver(&mut done, &mut wakes);
+        self.deliver(&mut wakes);
         self.timers.borrow_mut().expire(now, &mut wakes);
         self.orphans.expire(now, self);
         if self.backend.borrow_mut().take_closed() > 0 {
             self.mailbox.take_freed(&mut wakes);
         }
         self.wake_all(&mut wakes);
-        self.lists.set((done, wakes));
+        self.wakes.set(wakes);
         result
     }
 
@@ -331,8 +356,11 @@ impl Reactor {
     }
 
     /// Hands completions to their sinks.
-    fn deliver(&self, done: &mut Vec<Completion>, wakes: &mut Wakes) {
-        for Completion { token, answer, more } in done.drain(..) {
+    fn deliver(&self, wakes: &mut Wakes) {
+        loop {
+            // A statement of its own: the sink may ask anything of the backend.
+            let completion = self.backend.borrow_mut().next();
+            let Some(Completion { token, answer, more }) = completion else { return };
             let sink = self.waits.borrow_mut().find(token, more);
             if let Some(sink) = sink {
                 sink.complete(token, answer, more, wakes);

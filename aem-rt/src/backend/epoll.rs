@@ -7,6 +7,9 @@
 //! call that would only say so is saved, *unless* the edges told of more than data: data and FIN
 //! come as one edge, and an urgent mark cuts a receive short (`tail` below).
 //!
+//! Completions are drawn one at a time ([`next`](EpollKeeper::next)), each event being looked at
+//! when its turn comes, so that none has to be stored between the kernel and its sink.
+//!
 //! Work is bounded (BOUND): a turn makes one receive or send a port and a few accepts a listener;
 //! a port that may have more stays on the work list, and while that list is not empty the keeper
 //! does not sleep. Events cost no allocation.
@@ -83,14 +86,20 @@ struct Port {
     watchers: Vec<Token>,
 }
 
-/// What an attempt came to.
-enum Step {
-    /// There may be more.
-    More,
-    /// Nothing is left until the next edge.
-    Drained,
-    /// The op is over, with this as its last answer.
-    Over(Answer, Readiness),
+/// One of the two things that a port is asked for.
+#[derive(Clone, Copy, Debug)]
+enum Direction {
+    Read,
+    Write,
+}
+
+impl Port {
+    fn set(&mut self, direction: Direction, readiness: Readiness) {
+        match direction {
+            Direction::Read => self.read = readiness,
+            Direction::Write => self.write = readiness,
+        }
+    }
 }
 
 /// One worker's epoll instance and all that it watches.
@@ -102,8 +111,16 @@ pub(crate) struct EpollKeeper {
     generation: u32,
     ledger: Ledger<Op>,
     work: VecDeque<u32>,
-    cancelled: Vec<Token>,
+    cancelled: VecDeque<Token>,
+    /// How many of `cancelled` and of `work` were there when the turn began, and are still to be
+    /// looked at in it. What comes later waits for the next turn (BOUND).
+    to_end: usize,
+    to_try: usize,
     events: Events,
+    /// How many of `events` have been looked at.
+    seen: usize,
+    /// What was answered beside the completion that was drawn last.
+    done: VecDeque<Completion>,
     pool: Pool,
     /// Descriptors that were closed since somebody asked.
     closed: usize,
@@ -123,8 +140,12 @@ impl EpollKeeper {
             generation: 0,
             ledger: Ledger::new(),
             work: VecDeque::new(),
-            cancelled: Vec::new(),
+            cancelled: VecDeque::new(),
+            to_end: 0,
+            to_try: 0,
             events: Events::new(EVENTS_PER_WAIT),
+            seen: 0,
+            done: VecDeque::new(),
             pool: Pool::new(config.pool_bytes)?,
             closed: 0,
             sends: 0,
@@ -217,53 +238,86 @@ impl EpollKeeper {
         token
     }
 
+    /// Sends at once, unless a send is under way or the socket is known to have no room.
+    pub(super) fn send_now(
+        &mut self,
+        socket: &Descriptor,
+        queue: &mut SendQueue,
+    ) -> Option<io::Result<usize>> {
+        let port = &mut self.ports[socket.port().0 as usize];
+        if port.writer.is_some() || port.write == Readiness::Drained {
+            return None;
+        }
+        match send(socket, queue) {
+            Ok((n, short)) => {
+                // A direction may only be called drained if an edge can tell of the change.
+                if short && port.attached {
+                    port.write = Readiness::Drained;
+                }
+                Some(Ok(n))
+            }
+            // The op that follows waits, and has the port attached before.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
     pub(super) fn cancel(&mut self, token: Token) {
         if self.ledger.cancel(token) {
-            // From here on no attempt and no edge reaches the op; `start` ends it.
+            // From here on no attempt and no edge reaches the op; the next turn ends it.
             self.unlink(token);
-            self.cancelled.push(token);
+            self.cancelled.push_back(token);
         }
     }
 
-    pub(super) fn start(&mut self, done: &mut Vec<Completion>) {
-        for index in 0..self.cancelled.len() {
-            let token = self.cancelled[index];
-            let op = self.remove(token).expect("a cancelled op stays until it is ended");
-            done.push(Completion { token, answer: op.into_cancelled(), more: false });
-        }
-        self.cancelled.clear();
-        // Those that come back on the list while this runs have had their turn (BOUND).
-        for _ in 0..self.work.len() {
-            let Some(index) = self.work.pop_front() else { break };
-            let index = index as usize;
-            // A port that was closed, and its index perhaps taken again, may have left a trace.
-            if let Some(port) = self.ports.get_mut(index)
-                && std::mem::take(&mut port.queued)
-            {
-                self.attempt(index, done);
-            }
-        }
-        self.close_descriptors();
+    pub(super) fn start(&mut self) -> bool {
+        (self.to_end, self.to_try) = (self.cancelled.len(), self.work.len());
+        self.to_end + self.to_try > 0
     }
 
-    pub(super) fn wait(
-        &mut self,
-        wait: Option<Duration>,
-        done: &mut Vec<Completion>,
-    ) -> io::Result<()> {
-        // What was dropped since `start` must not stay open while we sleep.
+    pub(super) fn wait(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        // What was dropped since the last turn must not stay open while we sleep.
         self.close_descriptors();
-        let idle = done.is_empty() && self.work.is_empty() && self.cancelled.is_empty();
+        let idle = self.work.is_empty() && self.cancelled.is_empty() && self.done.is_empty();
         let busy = !idle || self.closed > 0;
         let wait = if busy { Some(Duration::ZERO) } else { wait };
-        self.registry.epoll.wait(&mut self.events, wait)?;
-        for index in 0..self.events.len() {
-            let (key, edge) = self.events.get(index);
-            if key != BELL {
-                self.take_edge(key, edge, done);
+        self.seen = 0;
+        self.registry.epoll.wait(&mut self.events, wait)
+    }
+
+    pub(super) fn next(&mut self) -> Option<Completion> {
+        loop {
+            if let Some(completion) = self.done.pop_front() {
+                return Some(completion);
+            }
+            let completion = if self.seen < self.events.len() {
+                self.seen += 1;
+                let (key, edge) = self.events.get(self.seen - 1);
+                self.take_edge(key, edge)
+            } else if self.to_try + self.to_end > 0 {
+                self.take_work()
+            } else {
+                return None;
+            };
+            if completion.is_some() {
+                return completion;
             }
         }
-        Ok(())
+    }
+
+    /// Ends what was cancelled, then tries what is on the work list: one of them a call.
+    fn take_work(&mut self) -> Option<Completion> {
+        if self.to_end > 0 {
+            self.to_end -= 1;
+            let token = self.cancelled.pop_front()?;
+            let op = self.remove(token).expect("a cancelled op stays until it is ended");
+            return Some(Completion { token, answer: op.into_cancelled(), more: false });
+        }
+        self.to_try -= 1;
+        let index = self.work.pop_front()? as usize;
+        // A port that was closed, and its index perhaps taken again, may have left a trace.
+        let port = self.ports.get_mut(index)?;
+        if std::mem::take(&mut port.queued) { self.attempt(index) } else { None }
     }
 }
 
@@ -339,22 +393,23 @@ impl EpollKeeper {
     }
 
     /// Ends an op with its last answer.
-    fn finish(&mut self, token: Token, answer: Answer, done: &mut Vec<Completion>) {
+    fn finish(&mut self, token: Token, answer: Answer) -> Completion {
         self.unlink(token);
         // Drops the op's hold on its descriptor, which may put that on the closing list.
         self.remove(token);
-        done.push(Completion { token, answer, more: false });
+        Completion { token, answer, more: false }
     }
 }
 
 // Edges and attempts.
 impl EpollKeeper {
     /// Notes an edge and does what waited for it.
-    fn take_edge(&mut self, key: u64, edge: u32, done: &mut Vec<Completion>) {
+    fn take_edge(&mut self, key: u64, edge: u32) -> Option<Completion> {
+        // The bell's is no port's: its key is beyond any.
         let index = key as u32 as usize;
-        let Some(port) = self.ports.get_mut(index) else { return };
+        let port = self.ports.get_mut(index)?;
         if port.generation != (key >> 32) as u32 {
-            return;
+            return None;
         }
         if edge & (flags::IN | TAIL) != 0 {
             port.read = Readiness::Ready;
@@ -364,71 +419,183 @@ impl EpollKeeper {
             port.write = Readiness::Ready;
         }
         if !port.watchers.is_empty() {
-            self.answer_watchers(index, told(edge), true, done);
+            self.answer_watchers(index, told(edge), true);
         }
-        self.attempt(index, done);
+        self.attempt(index)
     }
 
-    /// Tries the ops of a port that may succeed.
-    fn attempt(&mut self, index: usize, done: &mut Vec<Completion>) {
-        let port = &mut self.ports[index];
-        if std::mem::take(&mut port.ask) {
-            self.ask(index, done);
+    /// Tries the ops of a port that may succeed. Of two answers the second is left in `done`.
+    fn attempt(&mut self, index: usize) -> Option<Completion> {
+        if std::mem::take(&mut self.ports[index].ask) {
+            self.ask(index);
         }
         let port = &self.ports[index];
-        if let Some(token) = port.reader
-            && port.read != Readiness::Drained
-        {
-            let step = self.read(token, index, done);
-            self.ports[index].read = self.settle(token, index, step, done);
-        }
+        let read = match port.reader {
+            Some(token) if port.read != Readiness::Drained => self.read(token, index),
+            _ => None,
+        };
         let port = &self.ports[index];
-        if let Some(token) = port.writer
-            && port.write != Readiness::Drained
-        {
-            let step = self.write(token, index);
-            self.ports[index].write = self.settle(token, index, step, done);
+        let write = match port.writer {
+            Some(token) if port.write != Readiness::Drained => self.write(token, index),
+            _ => return read,
+        };
+        if read.is_none() {
+            return write;
+        }
+        self.done.extend(write);
+        read
+    }
+
+    /// Tries the op that accepts or receives.
+    fn read(&mut self, token: Token, index: usize) -> Option<Completion> {
+        match self.ledger.get(token) {
+            Some(Op::Receive { socket }) => {
+                let received = self.pool.receive(|buffer| socket::receive(socket.as_fd(), buffer));
+                self.received(token, index, received)
+            }
+            Some(Op::Accept { .. }) => self.accept(token, index),
+            other => unreachable!("{other:?} does not read"),
         }
     }
 
-    /// Draws the consequences of an attempt; the direction's readiness comes back.
-    fn settle(
+    fn received(
         &mut self,
         token: Token,
         index: usize,
-        step: Step,
-        done: &mut Vec<Completion>,
-    ) -> Readiness {
-        match step {
-            Step::More => {
-                self.enqueue(index);
-                Readiness::Ready
-            }
-            Step::Drained => match self.ensure_attached(token, index) {
-                Ok(()) => Readiness::Drained,
-                Err(error) => {
-                    let answer = self.failure(token, error);
-                    self.finish(token, answer, done);
-                    Readiness::Unknown
+        received: io::Result<Reception>,
+    ) -> Option<Completion> {
+        let port = &mut self.ports[index];
+        match received {
+            Ok(Reception::Data { chunk, full }) => {
+                if full || port.tail {
+                    self.keep_trying(index, Direction::Read);
+                } else {
+                    // Its own failure, if there is one, comes after the data.
+                    let failed = self.await_edge(token, index, Direction::Read);
+                    self.done.extend(failed);
                 }
-            },
-            Step::Over(answer, readiness) => {
-                // A direction may only be called drained if an edge can tell of the change.
-                let attached = self.ports[index].attached;
-                self.finish(token, answer, done);
-                if attached { readiness } else { Readiness::Unknown }
+                Some(Completion { token, answer: Answer::Received(chunk), more: true })
+            }
+            Ok(Reception::End) => {
+                port.read = Readiness::Ready;
+                Some(self.finish(token, Answer::EndOfFile))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                port.tail = false;
+                self.await_edge(token, index, Direction::Read)
+            }
+            Err(error) => {
+                port.read = Readiness::Unknown;
+                Some(self.finish(token, Answer::Failed(error)))
             }
         }
     }
 
-    /// The last answer of an op that could not be waited for.
-    fn failure(&mut self, token: Token, error: io::Error) -> Answer {
+    /// Accepts a few connections.
+    fn accept(&mut self, token: Token, index: usize) -> Option<Completion> {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(Op::Accept { listener }) = self.ledger.get(token) else { break };
+            match socket::accept(listener.as_fd()) {
+                Ok((fd, peer)) => {
+                    let answer = Answer::Accepted(fd, peer);
+                    self.done.push_back(Completion { token, answer, more: true });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let failed = self.await_edge(token, index, Direction::Read);
+                    self.done.extend(failed);
+                    return None;
+                }
+                // Linux hands over errors of the connection that was to be accepted: accept(2) says
+                // to try again. It is gone from the queue, so this ends.
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) => {
+                    self.ports[index].read = Readiness::Ready;
+                    let last = self.finish(token, Answer::Failed(error));
+                    self.done.push_back(last);
+                    return None;
+                }
+            }
+        }
+        self.keep_trying(index, Direction::Read);
+        None
+    }
+
+    /// Tries the op that sends or connects.
+    fn write(&mut self, token: Token, index: usize) -> Option<Completion> {
+        let port = &mut self.ports[index];
         match self.ledger.get_mut(token) {
+            Some(Op::Send { socket, queue }) => {
+                let result = match send(socket, queue) {
+                    Ok((n, short)) => {
+                        // Drained may only be said if an edge can tell of the change.
+                        let drained = short && port.attached;
+                        port.write = if drained { Readiness::Drained } else { Readiness::Ready };
+                        Ok(n)
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        return self.await_edge(token, index, Direction::Write);
+                    }
+                    Err(error) => Err(error),
+                };
+                let queue = std::mem::take(queue);
+                Some(self.finish(token, Answer::Sent { queue, result }))
+            }
+            Some(Op::Connect { socket, address }) => {
+                let begun = std::mem::replace(&mut port.connecting, true);
+                let result = if begun {
+                    connected(socket)
+                } else {
+                    socket::connect(socket.as_fd(), address).map(|()| true)
+                };
+                let answer = match result {
+                    Ok(true) => Answer::Connected,
+                    Ok(false) => return self.await_edge(token, index, Direction::Write),
+                    Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
+                        return self.await_edge(token, index, Direction::Write);
+                    }
+                    Err(error) => Answer::Failed(error),
+                };
+                port.write = Readiness::Unknown;
+                Some(self.finish(token, answer))
+            }
+            other => unreachable!("{other:?} does not write"),
+        }
+    }
+
+    /// A direction may have more: the next turn tries again.
+    fn keep_trying(&mut self, index: usize, direction: Direction) {
+        self.ports[index].set(direction, Readiness::Ready);
+        self.enqueue(index);
+    }
+
+    /// A direction has nothing left until the next edge. If there can be none the op is over.
+    fn await_edge(
+        &mut self,
+        token: Token,
+        index: usize,
+        direction: Direction,
+    ) -> Option<Completion> {
+        let port = &mut self.ports[index];
+        port.set(direction, Readiness::Drained);
+        if port.attached { None } else { self.attach_for(token, index, direction) }
+    }
+
+    #[cold]
+    fn attach_for(
+        &mut self,
+        token: Token,
+        index: usize,
+        direction: Direction,
+    ) -> Option<Completion> {
+        let error = self.ensure_attached(token, index).err()?;
+        self.ports[index].set(direction, Readiness::Unknown);
+        let answer = match self.ledger.get_mut(token) {
             Some(Op::Send { queue, .. }) => {
                 Answer::Sent { queue: std::mem::take(queue), result: Err(error) }
             }
             _ => Answer::Failed(error),
-        }
+        };
+        Some(self.finish(token, answer))
     }
 
     fn ensure_attached(&mut self, token: Token, index: usize) -> io::Result<()> {
@@ -441,59 +608,9 @@ impl EpollKeeper {
         self.attach(index, fd).map_err(refusal)
     }
 
-    /// Tries the op that accepts or receives.
-    fn read(&mut self, token: Token, index: usize, done: &mut Vec<Completion>) -> Step {
-        let port = &mut self.ports[index];
-        match self.ledger.get(token) {
-            Some(Op::Receive { socket }) => {
-                match self.pool.receive(|buffer| socket::receive(socket.as_fd(), buffer)) {
-                    Ok(Reception::Data { chunk, full }) => {
-                        done.push(Completion {
-                            token,
-                            answer: Answer::Received(chunk),
-                            more: true,
-                        });
-                        if full || port.tail { Step::More } else { Step::Drained }
-                    }
-                    Ok(Reception::End) => Step::Over(Answer::EndOfFile, Readiness::Ready),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        port.tail = false;
-                        Step::Drained
-                    }
-                    Err(error) => Step::Over(Answer::Failed(error), Readiness::Unknown),
-                }
-            }
-            Some(Op::Accept { listener }) => accept(token, listener, done),
-            other => unreachable!("{other:?} does not read"),
-        }
-    }
-
-    /// Tries the op that sends or connects.
-    fn write(&mut self, token: Token, index: usize) -> Step {
-        let port = &mut self.ports[index];
-        match self.ledger.get_mut(token) {
-            Some(Op::Send { socket, queue }) => send(socket, queue),
-            Some(Op::Connect { socket, address }) => {
-                let begun = std::mem::replace(&mut port.connecting, true);
-                let result = if begun {
-                    connected(socket)
-                } else {
-                    socket::connect(socket.as_fd(), address).map(|()| true)
-                };
-                match result {
-                    Ok(true) => Step::Over(Answer::Connected, Readiness::Unknown),
-                    Ok(false) => Step::Drained,
-                    Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Step::Drained,
-                    Err(error) => Step::Over(Answer::Failed(error), Readiness::Unknown),
-                }
-            }
-            other => unreachable!("{other:?} does not write"),
-        }
-    }
-
     /// Asks `poll(2)` for the polls of a port that have just come.
     #[cold]
-    fn ask(&mut self, index: usize, done: &mut Vec<Completion>) {
+    fn ask(&mut self, index: usize) {
         let (mut interest, mut asked) = (Interest::NONE, None);
         for token in &self.ports[index].watchers {
             if let Some(Op::Poll { descriptor, interest: part }) = self.ledger.get(*token) {
@@ -506,7 +623,7 @@ impl EpollKeeper {
             // The flags of poll(2) and of epoll are the same numbers.
             Ok(0) => self.ensure_attached(token, index),
             Ok(ready) => {
-                self.answer_watchers(index, told(ready as u16 as u32), false, done);
+                self.answer_watchers(index, told(ready as u16 as u32), false);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -518,53 +635,34 @@ impl EpollKeeper {
             let error =
                 code.map_or_else(|| io::Error::from(error.kind()), io::Error::from_raw_os_error);
             match self.ledger.get(token) {
-                Some(Op::Poll { .. }) => self.finish(token, Answer::Failed(error), done),
+                Some(Op::Poll { .. }) => {
+                    let last = self.finish(token, Answer::Failed(error));
+                    self.done.push_back(last);
+                }
                 _ => self.ports[index].watchers.push(token),
             }
         }
     }
 
     /// Answers those watchers of a port that `ready` concerns; `edge` says that it is news.
-    fn answer_watchers(
-        &mut self,
-        index: usize,
-        ready: Interest,
-        edge: bool,
-        done: &mut Vec<Completion>,
-    ) {
+    fn answer_watchers(&mut self, index: usize, ready: Interest, edge: bool) {
         let mut next = 0;
         while let Some(token) = self.ports[index].watchers.get(next).copied() {
             match self.ledger.get(token) {
                 Some(Op::Poll { interest, .. }) if !interest.and(ready).is_none() => {
                     let answer = Answer::Ready(interest.and(ready));
                     // `finish` takes it out of the list, so `next` stays.
-                    self.finish(token, answer, done);
+                    let last = self.finish(token, answer);
+                    self.done.push_back(last);
                 }
                 Some(Op::Changes { .. }) if edge => {
-                    done.push(Completion { token, answer: Answer::Ready(ready), more: true });
+                    self.done.push_back(Completion { token, answer: Answer::Ready(ready), more: true });
                     next += 1;
                 }
                 _ => next += 1,
             }
         }
     }
-}
-
-/// Accepts a few connections.
-fn accept(token: Token, listener: &Descriptor, done: &mut Vec<Completion>) -> Step {
-    for _ in 0..ACCEPTS_PER_TURN {
-        match socket::accept(listener.as_fd()) {
-            Ok((fd, peer)) => {
-                done.push(Completion { token, answer: Answer::Accepted(fd, peer), more: true });
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Drained,
-            // Linux hands over errors of the connection that was to be accepted: accept(2) says to
-            // try again. It is gone from the queue, so this ends.
-            Err(error) if is_of_the_connection(&error) => {}
-            Err(error) => return Step::Over(Answer::Failed(error), Readiness::Ready),
-        }
-    }
-    Step::More
 }
 
 fn is_of_the_connection(error: &io::Error) -> bool {
@@ -583,8 +681,8 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Sends what one call takes.
-fn send(socket: &Descriptor, queue: &mut SendQueue) -> Step {
+/// Sends what one call takes, and says how much that was and whether it was less than there is.
+fn send(socket: &Descriptor, queue: &mut SendQueue) -> io::Result<(usize, bool)> {
     let (offered, result) = match queue.front() {
         (front, true) => (front.len(), socket::send(socket.as_fd(), front)),
         _ => {
@@ -595,15 +693,9 @@ fn send(socket: &Descriptor, queue: &mut SendQueue) -> Step {
             (offered, socket::send_vectored(socket.as_fd(), slices))
         }
     };
-    let (result, readiness) = match result {
-        Ok(n) => {
-            queue.advance(n);
-            (Ok(n), if n < offered { Readiness::Drained } else { Readiness::Ready })
-        }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Drained,
-        Err(error) => (Err(error), Readiness::Ready),
-    };
-    Step::Over(Answer::Sent { queue: std::mem::take(queue), result }, readiness)
+    let n = result?;
+    queue.advance(n);
+    Ok((n, n < offered))
 }
 
 /// Whether a connect that was begun has ended; its error if it failed.

@@ -27,8 +27,10 @@ pub(crate) enum Op {
     Accept { listener: Rc<Descriptor> },
     /// Receives chunks until the end of the stream, an error or a cancel. Multishot.
     Receive { socket: Rc<Descriptor> },
-    /// Sends once, as much as one system call takes, when there is room for anything at all.
-    Send { socket: Rc<Descriptor>, queue: SendQueue },
+    /// Sends once, as much as one system call takes, when there is room for anything at all. The
+    /// queue is boxed as it is far larger than what other ops need; most of what is sent is sent
+    /// [at once](super::Backend::send_now) and needs no op.
+    Send { socket: Rc<Descriptor>, queue: Box<SendQueue> },
     /// Connects. The address is boxed as it is far larger than any other op.
     Connect { socket: Rc<Descriptor>, address: Box<SockAddr> },
     /// Answers as soon as the descriptor is ready, which it may be already.
@@ -67,7 +69,7 @@ pub(crate) enum Answer {
     /// The peer sends no more.
     EndOfFile,
     /// The queue comes back without the bytes that were sent, and with their number or the error.
-    Sent { queue: SendQueue, result: io::Result<usize> },
+    Sent { queue: Box<SendQueue>, result: io::Result<usize> },
     /// The connection is there.
     Connected,
     /// The descriptor is ready for this part of what was asked.
@@ -75,7 +77,7 @@ pub(crate) enum Answer {
     /// The op failed and is over.
     Failed(io::Error),
     /// The op was cancelled and is over. A send gives its queue back.
-    Cancelled(Option<SendQueue>),
+    Cancelled(Option<Box<SendQueue>>),
 }
 
 /// One answer to one op.

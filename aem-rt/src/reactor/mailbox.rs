@@ -1,10 +1,11 @@
 //! What others left for the next turn: sinks to be flushed, wakers to be woken once a descriptor
 //! is free again.
 //!
-//! Both lists are taken out whole before anything of theirs runs, so whatever runs may add to them.
+//! Nothing of theirs runs while a list is borrowed, so whatever runs may add to them.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Weak;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
 use std::task::Waker;
 
 use super::{Sink, Wakes};
@@ -12,33 +13,27 @@ use super::{Sink, Wakes};
 /// See the head of this file.
 #[derive(Default)]
 pub(super) struct Mailbox {
-    dirty: RefCell<Vec<Weak<dyn Sink>>>,
-    /// The list of the last turn, empty, kept for its memory.
-    flushed: Cell<Vec<Weak<dyn Sink>>>,
+    dirty: RefCell<VecDeque<Rc<dyn Sink>>>,
     freed: RefCell<Vec<Waker>>,
 }
 
 impl Mailbox {
-    pub(super) fn mark_dirty(&self, sink: Weak<dyn Sink>) {
-        self.dirty.borrow_mut().push(sink);
+    pub(super) fn mark_dirty(&self, sink: Rc<dyn Sink>) {
+        self.dirty.borrow_mut().push_back(sink);
     }
 
     pub(super) fn is_dirty(&self) -> bool {
         !self.dirty.borrow().is_empty()
     }
 
-    /// Flushes those that were marked before this call; who marks himself again waits a turn.
-    pub(super) fn flush_dirty(&self) {
-        if !self.is_dirty() {
-            return;
+    /// Flushes those that were marked before this call; who marks himself again waits (BOUND).
+    pub(super) fn flush_dirty(&self, wakes: &mut Wakes) {
+        let marked = self.dirty.borrow().len();
+        for _ in 0..marked {
+            let sink = self.dirty.borrow_mut().pop_front();
+            let Some(sink) = sink else { return };
+            sink.flush(wakes);
         }
-        let mut sinks = self.dirty.replace(self.flushed.take());
-        for sink in sinks.drain(..) {
-            if let Some(sink) = sink.upgrade() {
-                sink.flush();
-            }
-        }
-        self.flushed.set(sinks);
     }
 
     /// A task that asks again each time it is polled is noted once.

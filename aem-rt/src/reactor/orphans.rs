@@ -109,7 +109,7 @@ impl Orphan {
             return self.end(reactor);
         }
         let this: Rc<dyn Sink> = self.clone();
-        let op = Op::Send { socket: self.socket.clone(), queue };
+        let op = Op::Send { socket: self.socket.clone(), queue: Box::new(queue) };
         match reactor.submit(op, Rc::downgrade(&this)) {
             Ok(token) => self.sending.set(Some(token)),
             // The reactor is closed, and nothing is sent any more.
@@ -124,14 +124,14 @@ impl Orphan {
 }
 
 impl Sink for Orphan {
-    fn complete(&self, _: Token, answer: Answer, _more: bool, _wakes: &mut Wakes) {
+    fn complete(self: Rc<Self>, _: Token, answer: Answer, _more: bool, _wakes: &mut Wakes) {
         self.sending.set(None);
         let Some(reactor) = self.reactor.upgrade() else { return };
         let this = reactor.orphans.alive.borrow().get(self.key.get()).cloned();
         match (this, answer) {
             (Some(this), Answer::Sent { mut queue, result: Ok(_) }) => {
                 queue.append(self.rest.take());
-                self.rest.replace(queue);
+                self.rest.replace(*queue);
                 self.deadline.set(reactor.turn_time() + PATIENCE);
                 this.send_rest(&reactor);
             }

@@ -20,7 +20,7 @@ struct Log {
 }
 
 impl Sink for Log {
-    fn complete(&self, _: Token, answer: Answer, more: bool, wakes: &mut Wakes) {
+    fn complete(self: Rc<Self>, _: Token, answer: Answer, more: bool, wakes: &mut Wakes) {
         let text = match answer {
             Answer::Received(chunk) => format!("{chunk:?}"),
             Answer::Sent { queue, result } => format!("sent {result:?}, left {}", queue.bytes()),
@@ -30,7 +30,7 @@ impl Sink for Log {
         wakes.extend(self.waker.take());
     }
 
-    fn flush(&self) {
+    fn flush(self: Rc<Self>, _: &mut Wakes) {
         self.flushes.set(self.flushes.get() + 1);
     }
 }

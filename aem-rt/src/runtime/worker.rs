@@ -205,7 +205,9 @@ impl Worker {
             let mut left = TURN_JOBS;
             while left > 0 {
                 let Some(job) = self.home.pop() else {
-                    // The chain of ready jobs has ended: mail may start a new one.
+                    // The chain of ready jobs has ended: what it had to send goes out, and that or
+                    // mail may start a new one.
+                    self.reactor.flush();
                     self.home.drain(TURN_MAIL);
                     if !self.home.has_ready() {
                         break;

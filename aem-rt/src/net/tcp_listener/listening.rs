@@ -201,7 +201,7 @@ impl Listening {
 }
 
 impl Sink for Listening {
-    fn complete(&self, _token: Token, answer: Answer, more: bool, wakes: &mut Wakes) {
+    fn complete(self: Rc<Self>, _token: Token, answer: Answer, more: bool, wakes: &mut Wakes) {
         if !more {
             self.accept.set(Accept::Idle);
         }

@@ -82,7 +82,7 @@ struct Connecting {
 }
 
 impl Sink for Connecting {
-    fn complete(&self, _token: Token, answer: Answer, _more: bool, wakes: &mut Wakes) {
+    fn complete(self: Rc<Self>, _token: Token, answer: Answer, _more: bool, wakes: &mut Wakes) {
         self.outcome.set(Some(match answer {
             Answer::Connected => Ok(()),
             Answer::Failed(error) => Err(error),

@@ -1,8 +1,8 @@
 //! What all handles of one stream share: the socket, the inbox, the outbox, and the ops in flight.
 //!
 //! A [`Connection`] is the sink of its ops. One multishot receive is armed when somebody first
-//! wants data, and stays armed until the inbox is full; one send is in flight at a time, and takes
-//! along all that was queued during a turn. Each cell is borrowed for plain data only; wakers and
+//! wants data, and stays armed until the inbox is full. What is queued is sent as one when the jobs
+//! that were ready have run; if the kernel has no room for it, an op waits for that, one at a time. Each cell is borrowed for plain data only; wakers and
 //! payloads go to the reactor or are dropped after the borrow (OUTSIDE).
 //!
 //! When the last handle is dropped, the reactor sends what is left and closes the socket then.
@@ -31,7 +31,6 @@ use crate::reactor::{self, Answer, Reactor, Sink, Token, Wakes};
 pub(super) struct Connection {
     reactor: Rc<Reactor>,
     socket: Rc<Descriptor>,
-    this: Weak<Connection>,
     receive: Cell<Receive>,
     send: Cell<Send>,
     pub(super) inbox: RefCell<Inbox>,
@@ -55,18 +54,18 @@ enum Receive {
 #[derive(Clone, Copy, Debug)]
 enum Send {
     Idle,
-    /// It will be submitted when the next turn starts.
+    /// The reactor will flush it.
     Due,
+    /// An op waits for room.
     InFlight(Token),
 }
 
 impl Connection {
     /// The shared part of a stream on a connected socket.
     pub(super) fn new(reactor: Rc<Reactor>, socket: Rc<Descriptor>) -> Rc<Connection> {
-        Rc::new_cyclic(|this| Connection {
+        Rc::new(Connection {
             reactor,
             socket,
-            this: this.clone(),
             receive: Cell::new(Receive::Idle),
             send: Cell::new(Send::Idle),
             inbox: RefCell::default(),
@@ -80,8 +79,9 @@ impl Connection {
         &self.socket
     }
 
-    fn sink(&self) -> Weak<dyn Sink> {
-        self.this.clone()
+    fn sink(self: &Rc<Self>) -> Weak<dyn Sink> {
+        let this: Weak<Connection> = Rc::downgrade(self);
+        this
     }
 }
 
@@ -89,7 +89,7 @@ impl Connection {
 impl Connection {
     /// The next chunk, an empty one at the end of the file.
     pub(super) fn poll_chunk(
-        &self,
+        self: &Rc<Self>,
         cx: &Context<'_>,
         wait: &mut WaitId,
     ) -> Poll<io::Result<Chunk>> {
@@ -97,12 +97,16 @@ impl Connection {
     }
 
     /// The next bytes, as many as there are and fit.
-    pub(super) fn poll_read(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_read(
+        self: &Rc<Self>,
+        cx: &Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_inbox(cx, Asker::PollFunction, |inbox| inbox.read(buffer))
     }
 
     fn poll_inbox<T>(
-        &self,
+        self: &Rc<Self>,
         cx: &Context<'_>,
         asker: Asker<'_>,
         mut take: impl FnMut(&mut Inbox) -> Option<io::Result<T>>,
@@ -122,7 +126,7 @@ impl Connection {
 
     /// Starts receiving, unless that is going on. If a cancelled op is not over yet, its end will
     /// wake whoever waits, to come here again.
-    fn arm(&self) -> io::Result<()> {
+    fn arm(self: &Rc<Self>) -> io::Result<()> {
         if let Receive::Idle = self.receive.get() {
             let op = Op::Receive { socket: Rc::clone(&self.socket) };
             self.receive.set(Receive::Armed(self.reactor.submit(op, self.sink())?));
@@ -168,7 +172,7 @@ impl Connection {
 // Sending.
 impl Connection {
     /// Queues a payload behind all others, and gives the position behind it.
-    pub(super) fn push(&self, payload: Payload) -> io::Result<u64> {
+    pub(super) fn push(self: &Rc<Self>, payload: Payload) -> io::Result<u64> {
         home::check_unless_outside(&self.reactor)?;
         let pushed = self.outbox.borrow_mut().push(payload);
         // The payload is dropped here, after the borrow, as it may be anyone's.
@@ -177,13 +181,27 @@ impl Connection {
         Ok(position)
     }
 
-    /// Has the queue sent by the next turn, unless a send is on its way.
-    fn make_due(&self) {
+    /// Has an op send what is queued.
+    #[cold]
+    fn submit_rest(self: &Rc<Self>, wakes: &mut Wakes) {
+        let queue = self.outbox.borrow_mut().take_queue();
+        if queue.is_empty() {
+            return;
+        }
+        let op = Op::Send { socket: Rc::clone(&self.socket), queue: Box::new(queue) };
+        match self.reactor.submit(op, self.sink()) {
+            Ok(token) => self.send.set(Send::InFlight(token)),
+            Err(error) => self.sent(Err(error), wakes),
+        }
+    }
+
+    /// Has the queue sent when the jobs that are ready have run, unless a send is on its way.
+    fn make_due(self: &Rc<Self>) {
         if let Send::Idle = self.send.get()
             && self.outbox.borrow().has_more()
         {
             self.send.set(Send::Due);
-            self.reactor.mark_dirty(self.sink());
+            self.reactor.mark_dirty(self.clone());
         }
     }
 
@@ -269,40 +287,50 @@ impl Connection {
         self.writers.wake_all_now(&self.reactor);
     }
 
-    /// The answer to the send.
-    fn sent(&self, queue: SendQueue, result: io::Result<usize>, wakes: &mut Wakes) {
+    /// The answer to the op that sent. What it did not send comes first in what is sent next.
+    fn answered(
+        self: &Rc<Self>,
+        queue: SendQueue,
+        result: io::Result<usize>,
+        wakes: &mut Wakes,
+    ) {
         self.send.set(Send::Idle);
+        let not_wanted = self.outbox.borrow_mut().take_back(queue);
+        drop(not_wanted);
+        self.sent(result, wakes);
+        self.make_due();
+    }
+
+    /// The kernel has taken so many bytes, or takes no more at all.
+    fn sent(&self, result: io::Result<usize>, wakes: &mut Wakes) {
         let mut outbox = self.outbox.borrow_mut();
-        let mut dropped = SendQueue::default();
-        match result {
-            Ok(n) if outbox.error().is_none() => outbox.sent(queue, n),
-            Ok(_) => dropped = queue,
-            Err(error) => {
-                dropped = queue;
-                dropped.append(outbox.fail(Kept::new(&error)));
+        let dropped = match result {
+            Ok(n) => {
+                outbox.hand_over(n);
+                None
             }
-        }
+            Err(error) => Some(outbox.fail(Kept::new(&error))),
+        };
         let reached = outbox.reached();
         drop(outbox);
         drop(dropped);
         self.writers.borrow_mut().wake_reached(reached, wakes);
         // An error here says that the connection is gone, which the next read tells as well.
         let _ = self.send_fin();
-        self.make_due();
     }
 }
 
 impl Sink for Connection {
-    fn complete(&self, token: Token, answer: Answer, more: bool, wakes: &mut Wakes) {
+    fn complete(self: Rc<Self>, token: Token, answer: Answer, more: bool, wakes: &mut Wakes) {
         match (self.receive.get(), self.send.get()) {
             (Receive::Armed(own) | Receive::Ending(own), _) if own == token => {
                 self.received(answer, more, wakes);
             }
             (_, Send::InFlight(own)) if own == token => match answer {
-                Answer::Sent { queue, result } => self.sent(queue, result, wakes),
+                Answer::Sent { queue, result } => self.answered(*queue, result, wakes),
                 Answer::Cancelled(queue) => {
-                    let cancelled = Err(reactor::ended());
-                    self.sent(queue.unwrap_or_default(), cancelled, wakes);
+                    let queue = queue.map_or_else(SendQueue::default, |queue| *queue);
+                    self.answered(queue, Err(reactor::ended()), wakes);
                 }
                 answer => debug_assert!(false, "not an answer to a send: {answer:?}"),
             },
@@ -310,18 +338,27 @@ impl Sink for Connection {
         }
     }
 
-    /// Submits all that is queued as one op.
-    fn flush(&self) {
+    /// Sends all that is queued, at once if that can be, else by an op that waits for room.
+    fn flush(self: Rc<Self>, wakes: &mut Wakes) {
         let Send::Due = self.send.get() else { return };
         self.send.set(Send::Idle);
-        let queue = self.outbox.borrow_mut().take_queue();
-        if queue.is_empty() {
-            return;
+        let mut outbox = self.outbox.borrow_mut();
+        if outbox.has_more() {
+            let sent = self.reactor.send_now(&self.socket, outbox.queue());
+            let rest = outbox.has_more();
+            drop(outbox);
+            if let Some(result) = sent {
+                self.sent(result, wakes);
+            }
+            if rest {
+                self.submit_rest(wakes);
+            }
         }
-        let op = Op::Send { socket: Rc::clone(&self.socket), queue };
-        match self.reactor.submit(op, self.sink()) {
-            Ok(token) => self.send.set(Send::InFlight(token)),
-            Err(error) => drop(self.outbox.borrow_mut().fail(Kept::new(&error))),
+        if Rc::strong_count(&self) == 1 {
+            // The last handle is gone, and with it goes all this: a waker that a poll function left
+            // here is dropped where anyone's code may run.
+            self.readers.borrow_mut().wake_all(wakes);
+            self.writers.borrow_mut().wake_all(wakes);
         }
     }
 }

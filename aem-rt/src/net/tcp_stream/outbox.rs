@@ -1,6 +1,6 @@
 //! What a stream has to send and the kernel has not taken yet.
 //!
-//! Payloads wait in a queue, and go out as one op at the start of the next turn. Where everybody
+//! Payloads wait in a queue, and go out as one. Where everybody
 //! stands is counted in positions of the stream of bytes: `accepted` is behind the last byte that
 //! was queued, `handed` behind the last one that the kernel took. A `send` has been handed over
 //! when `handed` reaches the position behind its bytes, so any number of them can wait without a
@@ -90,16 +90,27 @@ impl Outbox {
         std::mem::take(&mut self.queue)
     }
 
-    /// An op is over: the kernel took `n` bytes, and `left` is what it did not take.
-    pub(super) fn sent(&mut self, mut left: SendQueue, n: usize) {
+    /// What is queued, to be sent from.
+    pub(super) fn queue(&mut self) -> &mut SendQueue {
+        &mut self.queue
+    }
+
+    /// The kernel took `n` bytes more.
+    pub(super) fn hand_over(&mut self, n: usize) {
         self.handed += n as u64;
-        if left.is_empty() {
-            // What was queued meanwhile stands alone, and the places that `left` keeps are freed:
-            // an idle stream holds no memory.
-            return;
+    }
+
+    /// An op is over, and `left` is what the kernel did not take. It comes back again if sending
+    /// is over, to be dropped where nothing is borrowed.
+    #[must_use = "payloads are dropped by the caller, after the borrow"]
+    pub(super) fn take_back(&mut self, mut left: SendQueue) -> SendQueue {
+        // What was queued meanwhile stands alone if nothing is left, and the places that `left`
+        // keeps are freed: an idle stream holds no memory.
+        if left.is_empty() || self.failed.is_some() {
+            return left;
         }
         left.append(std::mem::take(&mut self.queue));
-        self.queue = left;
+        std::mem::replace(&mut self.queue, left)
     }
 
     /// Sending is over. What is still queued comes back, to be dropped where nothing is borrowed.

@@ -22,7 +22,8 @@ fn send(outbox: &mut Outbox, n: usize) -> Vec<u8> {
     let mut taken: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
     taken.truncate(n);
     queue.advance(n);
-    outbox.sent(queue, n);
+    drop(outbox.take_back(queue));
+    outbox.hand_over(n);
     taken
 }
 
@@ -50,7 +51,8 @@ fn what_is_queued_during_a_send_follows_it() {
     outbox.push("de".into()).unwrap();
     assert_eq!(outbox.queued(), 5);
     in_flight.advance(1);
-    outbox.sent(in_flight, 1);
+    drop(outbox.take_back(in_flight));
+    outbox.hand_over(1);
     assert_eq!(send(&mut outbox, 4), b"bcde");
 }
 
