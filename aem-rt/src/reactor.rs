@@ -17,6 +17,7 @@ mod orphans;
 mod timers;
 mod waiters;
 mod waits;
+mod wakes;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -31,7 +32,8 @@ use std::time::{Duration, Instant};
 use crate::backend::{Attach, Backend, Completion, Descriptor, Op};
 use crate::payload::SendQueue;
 use crate::queue::Unpark;
-use crate::sys::clock;
+use crate::sync;
+use crate::sys::clock::{self, Reading, Scale};
 use mailbox::Mailbox;
 use orphans::Orphans;
 use timers::Timers;
@@ -40,9 +42,7 @@ use waits::Waits;
 pub(crate) use crate::backend::{Answer, BackendKind, Config, Token};
 pub(crate) use timers::TimerKey;
 pub(crate) use waiters::Waiters;
-
-/// The wakers that a turn has gathered and calls at its end.
-pub(crate) type Wakes = Vec<Waker>;
+pub(crate) use wakes::Wakes;
 
 /// How long a turn may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,9 @@ pub(crate) trait Sink {
 /// enough where a cancel is ours to grant; a kernel that has its own view gets a few more.
 const DRAIN_TURNS: usize = 64;
 
+/// No worker's address, and not that of none, which is zero.
+const NOBODY: usize = 1;
+
 /// The waiting part of one worker.
 pub(crate) struct Reactor {
     backend: RefCell<Backend>,
@@ -80,9 +83,13 @@ pub(crate) struct Reactor {
     shutdown: Waiters,
     shutdown_requested: Cell<bool>,
     closed: Cell<bool>,
-    turn_time: Cell<Instant>,
+    /// The address of the worker whose reactor this is, as [`sync::current`] gives it; [`NOBODY`]
+    /// before there is one, and after the end.
+    worker: Cell<usize>,
+    scale: Scale,
+    turn_time: Cell<Reading>,
     /// The list that a turn fills and empties, kept for its memory.
-    wakes: Cell<Wakes>,
+    wakes: Cell<Vec<Waker>>,
     reporter: Cell<fn(fmt::Arguments<'_>)>,
 }
 
@@ -93,16 +100,19 @@ impl Reactor {
     ///
     /// When the process is out of descriptors or memory.
     pub(crate) fn new(config: &Config) -> io::Result<Rc<Reactor>> {
-        let now = clock::now();
+        let scale = Scale::new();
+        let now = Reading::take();
         Ok(Rc::new(Reactor {
             backend: RefCell::new(Backend::new(config)?),
             waits: RefCell::default(),
-            timers: RefCell::new(Timers::new(config.timer_slack, now)),
+            timers: RefCell::new(Timers::new(config.timer_slack, scale.instant(now))),
             mailbox: Mailbox::default(),
             orphans: Orphans::default(),
             shutdown: Waiters::default(),
             shutdown_requested: Cell::new(false),
             closed: Cell::new(false),
+            worker: Cell::new(NOBODY),
+            scale,
             turn_time: Cell::new(now),
             wakes: Cell::default(),
             reporter: Cell::new(|line| eprintln!("aem: {line}")),
@@ -217,6 +227,19 @@ impl Reactor {
         self.mailbox.on_descriptor_freed(waker);
     }
 
+    /// Notes that the worker that runs on this thread now is the one whose reactor this is.
+    pub(crate) fn belong_here(&self) {
+        if !self.closed.get() {
+            self.worker.set(sync::current());
+        }
+    }
+
+    /// Whether its worker runs on this thread now, and it can be asked for something.
+    #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        self.worker.get() == sync::current()
+    }
+
     /// Whether anything can still be asked of it.
     ///
     /// # Errors
@@ -239,14 +262,24 @@ impl Reactor {
         clock::now()
     }
 
-    /// The reading that the last turn took after its wait.
+    /// When the last turn came back from its wait.
     pub(crate) fn turn_time(&self) -> Instant {
+        self.scale.instant(self.turn_time.get())
+    }
+
+    /// The same as it was read.
+    pub(crate) fn turn_reading(&self) -> Reading {
         self.turn_time.get()
     }
 
     /// Has `waker` woken when `deadline` has come, never before.
     pub(crate) fn insert_timer(&self, deadline: Instant, waker: Waker) -> TimerKey {
-        self.timers.borrow_mut().insert(deadline, waker)
+        let mut timers = self.timers.borrow_mut();
+        if timers.is_empty() {
+            // Turns leave the time of an empty wheel where it is.
+            timers.catch_up(self.turn_time());
+        }
+        timers.insert(deadline, waker)
     }
 
     /// Takes a timer out; the waker comes back, or nothing if it has fired.
@@ -278,9 +311,9 @@ impl Reactor {
     /// Notes that the runtime is asked to end, and wakes those who wait to hear of it.
     pub(crate) fn request_shutdown(&self) {
         self.shutdown_requested.set(true);
-        let mut wakes = Wakes::new();
+        let mut wakes = Wakes::default();
         self.shutdown.take_all(&mut wakes);
-        self.wake_all(&mut wakes);
+        self.wake_all(wakes);
     }
 
     /// Whether the runtime is asked to end.
@@ -300,10 +333,9 @@ impl Reactor {
     /// with it; to do it before saves a turn, if what it wakes has nothing to do with the kernel.
     pub(crate) fn flush(&self) {
         if self.mailbox.is_dirty() {
-            let mut wakes = self.wakes.take();
+            let mut wakes = Wakes::from(self.wakes.take());
             self.mailbox.flush_dirty(&mut wakes);
-            self.wake_all(&mut wakes);
-            self.wakes.set(wakes);
+            self.wake_all(wakes);
         }
     }
 
@@ -322,30 +354,41 @@ impl Reactor {
 
     /// A turn that sleeps for at most `limit`, for ever without one, unless a deadline comes first.
     fn turn_for(&self, limit: Option<Duration>) -> io::Result<()> {
-        let mut wakes = self.wakes.take();
+        let mut wakes = Wakes::from(self.wakes.take());
         self.mailbox.flush_dirty(&mut wakes);
         if self.backend.borrow_mut().start() {
             self.deliver(&mut wakes);
         }
-        let idle = wakes.is_empty() && !self.mailbox.is_dirty();
+        let idle = !wakes.have_any() && !self.mailbox.is_dirty();
         let wait = if idle { self.wait_until(limit) } else { Some(Duration::ZERO) };
         let result = self.backend.borrow_mut().wait(wait);
-        let now = clock::now();
-        self.turn_time.set(now);
+        self.turn_time.set(Reading::take());
         self.deliver(&mut wakes);
-        self.timers.borrow_mut().expire(now, &mut wakes);
-        self.orphans.expire(now, self);
+        self.expire(&mut wakes);
         if self.backend.borrow_mut().take_closed() > 0 {
             self.mailbox.take_freed(&mut wakes);
         }
-        self.wake_all(&mut wakes);
-        self.wakes.set(wakes);
+        self.wake_all(wakes);
         result
+    }
+
+    /// Lets go of what has waited long enough.
+    fn expire(&self, wakes: &mut Wakes) {
+        if !self.timers.borrow().is_empty() {
+            let now = self.turn_time();
+            self.timers.borrow_mut().expire(now, wakes);
+        }
+        if !self.orphans.is_empty() {
+            self.orphans.expire(self.turn_time(), self);
+        }
     }
 
     /// How long a wait may be: up to `limit`, up to the next deadline.
     fn wait_until(&self, limit: Option<Duration>) -> Option<Duration> {
         if limit == Some(Duration::ZERO) {
+            return limit;
+        }
+        if self.timers.borrow().is_empty() && self.orphans.is_empty() {
             return limit;
         }
         let timer = self.timers.borrow().next();
@@ -369,8 +412,16 @@ impl Reactor {
     }
 
     /// Calls wakers. One that panics is reported; the others are called all the same.
-    pub(crate) fn wake_all(&self, wakes: &mut Wakes) {
-        let mut rest = wakes.drain(..);
+    pub(crate) fn wake_all(&self, wakes: Wakes) {
+        let mut wakers = wakes.into_foreign();
+        if !wakers.is_empty() {
+            self.call_all(&mut wakers);
+        }
+        self.wakes.set(wakers);
+    }
+
+    fn call_all(&self, wakers: &mut Vec<Waker>) {
+        let mut rest = wakers.drain(..);
         loop {
             let wake = AssertUnwindSafe(|| rest.by_ref().for_each(Waker::wake));
             let Err(panic) = catch_unwind(wake) else { return };
@@ -390,6 +441,7 @@ impl Reactor {
         }
         self.flush_for(flush);
         self.closed.set(true);
+        self.worker.set(NOBODY);
         self.backend.borrow_mut().cancel_all(|_| true);
         for _ in 0..DRAIN_TURNS {
             if self.backend.borrow().pending() == 0 {
@@ -404,10 +456,10 @@ impl Reactor {
         self.backend.borrow_mut().shut();
         // Wakers are taken out first and dropped when nothing is borrowed any more.
         let timers = self.timers.replace(Timers::new(Duration::ZERO, clock::now()));
-        let mut wakes = Wakes::new();
-        self.mailbox.clear(&mut wakes);
-        self.shutdown.take_all(&mut wakes);
-        drop((timers, wakes));
+        let mut wakers = Vec::new();
+        self.mailbox.clear(&mut wakers);
+        self.shutdown.take_all(&mut wakers);
+        drop((timers, wakers));
     }
 
     /// Lets the sends that are under way, and those that dirty sinks still make, go out.

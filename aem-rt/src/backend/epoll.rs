@@ -442,7 +442,9 @@ impl EpollKeeper {
         if read.is_none() {
             return write;
         }
-        self.done.extend(write);
+        if let Some(write) = write {
+            self.done.push_back(write);
+        }
         read
     }
 
@@ -471,8 +473,9 @@ impl EpollKeeper {
                     self.keep_trying(index, Direction::Read);
                 } else {
                     // Its own failure, if there is one, comes after the data.
-                    let failed = self.await_edge(token, index, Direction::Read);
-                    self.done.extend(failed);
+                    if let Some(failed) = self.await_edge(token, index, Direction::Read) {
+                        self.done.push_back(failed);
+                    }
                 }
                 Some(Completion { token, answer: Answer::Received(chunk), more: true })
             }

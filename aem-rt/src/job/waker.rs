@@ -34,6 +34,19 @@ pub(super) unsafe fn borrowed(job: NonNull<Header>) -> ManuallyDrop<Waker> {
     ManuallyDrop::new(unsafe { Waker::new(job.as_ptr().cast(), &TABLE) })
 }
 
+/// Whether this is a job's waker and this is its owner's thread. Then waking is an entry in the ready queue,
+/// cloning and dropping count, and none of them runs foreign code.
+#[inline]
+pub(crate) fn is_home(waker: &Waker) -> bool {
+    if !std::ptr::eq(waker.vtable(), &TABLE) {
+        return false;
+    }
+    // SAFETY: with our table, it is a pointer of ours.
+    let job = unsafe { job_of(waker.data()) };
+    // SAFETY: a waker keeps its cell alive.
+    unsafe { job.as_ref() }.is_home()
+}
+
 /// The pointer in a waker.
 ///
 /// # Safety

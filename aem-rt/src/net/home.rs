@@ -2,28 +2,21 @@
 //!
 //! A socket belongs to the reactor that it was made on: only that one's turns bring it answers.
 //! Awaiting it under another runtime, or outside of any, would hang, so it is an error instead.
+//! Each poll asks, so the answer is a compare; why it is a no is found out only then.
 
 use std::io;
-use std::rc::Rc;
 
 use crate::reactor::Reactor;
-use crate::runtime::context;
+use crate::sync;
 
 /// Whether `reactor` is the one of this thread's present runtime.
 ///
 /// # Errors
 ///
 /// If another runtime runs here, or none, or its own has ended.
-pub(super) fn check(reactor: &Rc<Reactor>) -> io::Result<()> {
-    reactor.check_open()?;
-    match context::try_reactor() {
-        Some(current) if Rc::ptr_eq(&current, reactor) => Ok(()),
-        Some(_) => Err(elsewhere()),
-        None => Err(io::Error::other(
-            "this socket is used outside of a runtime: await it inside the block_on of the one \
-             that made it",
-        )),
-    }
+#[inline]
+pub(super) fn check(reactor: &Reactor) -> io::Result<()> {
+    if reactor.is_here() { Ok(()) } else { Err(refusal(reactor)) }
 }
 
 /// The same for what may be done between two `block_on`s, when no runtime is the present one.
@@ -31,17 +24,29 @@ pub(super) fn check(reactor: &Rc<Reactor>) -> io::Result<()> {
 /// # Errors
 ///
 /// If another runtime runs here, or its own has ended.
-pub(super) fn check_unless_outside(reactor: &Rc<Reactor>) -> io::Result<()> {
-    reactor.check_open()?;
-    match context::try_reactor() {
-        Some(current) if !Rc::ptr_eq(&current, reactor) => Err(elsewhere()),
-        _ => Ok(()),
+#[inline]
+pub(super) fn check_unless_outside(reactor: &Reactor) -> io::Result<()> {
+    if reactor.is_here() {
+        return Ok(());
     }
+    reactor.check_open()?;
+    if is_outside() { Ok(()) } else { Err(refusal(reactor)) }
 }
 
-fn elsewhere() -> io::Error {
-    io::Error::other(
+fn is_outside() -> bool {
+    sync::current() == 0
+}
+
+#[cold]
+fn refusal(reactor: &Reactor) -> io::Error {
+    if let Err(ended) = reactor.check_open() {
+        return ended;
+    }
+    io::Error::other(if is_outside() {
+        "this socket is used outside of a runtime: await it inside the block_on of the one that \
+         made it"
+    } else {
         "this socket belongs to another runtime: use it inside the block_on of the one that made \
-         it",
-    )
+         it"
+    })
 }

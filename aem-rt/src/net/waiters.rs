@@ -126,9 +126,9 @@ impl Waiters {
     }
 
     /// Moves the wakers of all who wait for `position` or less into `wakes`.
-    pub(super) fn wake_reached(&mut self, position: u64, wakes: &mut Wakes) {
+    pub(super) fn wake_reached(&mut self, position: u64, wakes: &mut impl Extend<Waker>) {
         if let Some(first) = self.first.take_if(|wait| wait.position <= position) {
-            wakes.push(first.waker);
+            wakes.extend(Some(first.waker));
         }
         if self.others.is_empty() {
             return;
@@ -142,7 +142,7 @@ impl Waiters {
     }
 
     /// Moves the wakers of all into `wakes`.
-    pub(super) fn wake_all(&mut self, wakes: &mut Wakes) {
+    pub(super) fn wake_all(&mut self, wakes: &mut impl Extend<Waker>) {
         self.wake_reached(u64::MAX, wakes);
     }
 }
@@ -159,9 +159,9 @@ pub(super) trait WaitList {
 
     /// Wakes all of them, from outside of a turn.
     fn wake_all_now(&self, reactor: &Reactor) {
-        let mut wakes = Wakes::new();
+        let mut wakes = Wakes::default();
         self.with(|waiters| waiters.wake_all(&mut wakes));
-        reactor.wake_all(&mut wakes);
+        reactor.wake_all(wakes);
     }
 }
 

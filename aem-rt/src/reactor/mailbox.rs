@@ -48,13 +48,13 @@ impl Mailbox {
         }
     }
 
-    pub(super) fn take_freed(&self, wakes: &mut Wakes) {
-        wakes.append(&mut self.freed.borrow_mut());
+    pub(super) fn take_freed(&self, wakers: &mut impl Extend<Waker>) {
+        wakers.extend(self.freed.borrow_mut().drain(..));
     }
 
-    /// Gives up everything; wakers go to `wakes`, to be dropped where user code may run.
-    pub(super) fn clear(&self, wakes: &mut Wakes) {
-        self.take_freed(wakes);
+    /// Gives up everything; wakers go to `wakers`, to be dropped where user code may run.
+    pub(super) fn clear(&self, wakers: &mut impl Extend<Waker>) {
+        self.take_freed(wakers);
         drop(self.dirty.take());
     }
 }

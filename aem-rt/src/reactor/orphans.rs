@@ -60,6 +60,11 @@ impl Orphans {
         orphan
     }
 
+    /// Whether there is none to look at.
+    pub(super) fn is_empty(&self) -> bool {
+        self.deadlines.borrow().is_empty()
+    }
+
     /// When to look at the next one.
     pub(super) fn next(&self) -> Option<Instant> {
         let mut deadlines = self.deadlines.borrow_mut();

@@ -140,6 +140,17 @@ impl Timers {
         self.len
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Moves the time of an empty wheel on to `now`, so that a new timer's place is found from there.
+    pub(crate) fn catch_up(&mut self, now: Instant) {
+        debug_assert!(self.is_empty());
+        self.elapsed = self.elapsed.max(self.nanos(now) >> self.shift);
+    }
+
     /// Adds a timer. One whose deadline has passed fires at the next `expire`; one further away
     /// than 584 years never does, but can be removed.
     pub(crate) fn insert(&mut self, deadline: Instant, waker: Waker) -> TimerKey {
@@ -192,7 +203,7 @@ impl Timers {
 
     /// Moves time on to `now` and the wakers of the timers that are due into `wakes`, first
     /// deadline first, as many as its limit allows.
-    pub(crate) fn expire(&mut self, now: Instant, wakes: &mut Vec<Waker>) {
+    pub(crate) fn expire(&mut self, now: Instant, wakes: &mut impl Extend<Waker>) {
         let now = self.nanos(now) >> self.shift;
         for _ in 0..STEPS_PER_EXPIRE {
             if let Some(list) = self.unsifted() {

@@ -10,8 +10,6 @@ use std::task::Waker;
 
 use slab::Slab;
 
-use super::Wakes;
-
 /// See the head of this file.
 #[derive(Default)]
 pub(crate) struct Waiters {
@@ -46,10 +44,10 @@ impl Waiters {
         drop(waker);
     }
 
-    /// Moves the wakers of all that wait to `wakes`. Their keys remain theirs.
-    pub(crate) fn take_all(&self, wakes: &mut Wakes) {
+    /// Moves the wakers of all that wait to `taken`. Their keys remain theirs.
+    pub(crate) fn take_all(&self, taken: &mut impl Extend<Waker>) {
         let mut wakers = self.wakers.borrow_mut();
-        wakes.extend(wakers.iter_mut().filter_map(|(_, waker)| waker.take()));
+        taken.extend(wakers.iter_mut().filter_map(|(_, waker)| waker.take()));
     }
 }
 

@@ -94,7 +94,9 @@ pub(crate) struct Inside {
 pub(crate) fn enter(worker: &Rc<Worker>) -> Inside {
     let outer = CURRENT.with(|current| current.replace(Some(Rc::clone(worker))));
     let outer_draining = DRAINING.replace(false);
-    Inside { outer, outer_draining, _entered: worker.home().enter() }
+    let entered = worker.home().enter();
+    worker.reactor().belong_here();
+    Inside { outer, outer_draining, _entered: entered }
 }
 
 impl Drop for Inside {

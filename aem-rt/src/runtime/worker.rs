@@ -14,7 +14,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::blocking::Pool;
 use super::{Handle, PanicPolicy, context};
@@ -27,6 +27,7 @@ use crate::job::waker::JobRef;
 use crate::metrics::{Counters, JobInfo};
 use crate::queue::Priority;
 use crate::reactor::{Reactor, Wait};
+use crate::sys::clock::Reading;
 
 /// So many jobs run before the kernel is looked at again. A look costs about 150 ns and the shortest job
 /// 5 ns: with 256 the looks stay below a tenth, and a ready socket waits for 256 jobs at most before it is
@@ -41,7 +42,7 @@ const SAMPLE: u32 = 64;
 
 /// After a turn that ran for longer than this, the next one is timed job by job, so that the slow job gets a
 /// name.
-const SLOW_TURN: Duration = Duration::from_millis(5);
+const SLOW_TURN_NS: u64 = 5_000_000;
 
 /// Receives what detached handlers end with.
 pub(crate) type OnError = dyn Fn(&JobInfo, &HandlerError);
@@ -66,10 +67,10 @@ pub(crate) struct Worker {
 /// Readings of the clock, as few as will do.
 struct Clock {
     /// When each of the last 256 turns began.
-    turns: RefCell<[Instant; 256]>,
+    turns: RefCell<[Reading; 256]>,
     turn: Cell<u8>,
     /// The last reading, and whether nothing has run since.
-    last: Cell<Instant>,
+    last: Cell<Reading>,
     fresh: Cell<bool>,
     /// Runs until the next one that is timed whatever it is.
     until_sample: Cell<u32>,
@@ -77,7 +78,7 @@ struct Clock {
 }
 
 impl Clock {
-    fn new(now: Instant) -> Self {
+    fn new(now: Reading) -> Self {
         Clock {
             turns: RefCell::new([now; 256]),
             turn: Cell::new(0),
@@ -88,8 +89,13 @@ impl Clock {
         }
     }
 
+    /// The last reading if nothing has run since, else a new one.
+    fn now(&self) -> Reading {
+        if self.fresh.get() { self.last.get() } else { Reading::take() }
+    }
+
     /// A reading was taken, and nothing has run since.
-    fn read(&self, now: Instant) {
+    fn read(&self, now: Reading) {
         self.last.set(now);
         self.fresh.set(true);
     }
@@ -101,7 +107,7 @@ impl Clock {
         }
     }
 
-    fn turn_began(&self) -> Instant {
+    fn turn_began(&self) -> Reading {
         self.turns.borrow()[usize::from(self.turn.get())]
     }
 }
@@ -128,7 +134,7 @@ impl Worker {
         handle: Handle,
     ) -> Rc<Self> {
         let super::Settings { on_panic, on_error, counters, pool } = settings;
-        let clock = Clock::new(Instant::now());
+        let clock = Clock::new(reactor.turn_reading());
         let (resume, occupied) = (RefCell::new(None), Cell::new(false));
         Rc::new(Worker {
             home,
@@ -242,7 +248,7 @@ impl Worker {
         let before = self.clock.turn_began();
         let asleep = !busy && self.home.sleep();
         if asleep {
-            self.clock.time_every_job(Instant::now() - before > SLOW_TURN);
+            self.clock.time_every_job(self.clock.now().since(before) > SLOW_TURN_NS);
         }
         // What becomes ready in this turn is stamped with it.
         let turn = self.clock.turn.get().wrapping_add(1);
@@ -257,9 +263,9 @@ impl Worker {
             // for any more, and every job would hang.
             panic!("the reactor cannot wait for events: {error}");
         }
-        let now = self.reactor.turn_time();
+        let now = self.reactor.turn_reading();
         if !asleep {
-            self.clock.time_every_job(now - before > SLOW_TURN);
+            self.clock.time_every_job(now.since(before) > SLOW_TURN_NS);
         }
         self.clock.turns.borrow_mut()[usize::from(turn)] = now;
         self.clock.read(now);
@@ -289,15 +295,15 @@ impl Worker {
         let every = job.is_timed() || clock.every_job.get();
         let weight = if every { 1 } else { u64::from(SAMPLE) };
         let (slot, ready) = (job.slot(), usize::from(job.stamp()));
-        let start = if clock.fresh.get() { clock.last.get() } else { Instant::now() };
+        let start = clock.now();
         let outer = self.running.replace(slot);
         self.home.run(job);
         self.running.set(outer);
-        let end = Instant::now();
+        let end = Reading::take();
         clock.read(end);
-        let running = nanos(end - start);
+        let running = end.since(start);
         let longest_us = u32::try_from(running.div_ceil(1_000)).unwrap_or(u32::MAX);
-        let queued = nanos(start.saturating_duration_since(clock.turns.borrow()[ready]));
+        let queued = start.since(clock.turns.borrow()[ready]);
         // Gone, if this run was its last and nobody holds it.
         self.home.with_record(slot, |record| {
             record.running += running * weight;
@@ -411,11 +417,6 @@ impl Worker {
         self.pool.close();
         self.attend_to_panics();
     }
-}
-
-/// In nanoseconds; 584 years are enough.
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Worker {
