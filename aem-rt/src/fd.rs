@@ -87,14 +87,14 @@ struct Side {
 const SIDES: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Interest::PRIORITY];
 
 impl Sink for Core {
-    fn complete(&self, token: Token, _: Answer, more: bool, wakes: &mut Wakes) {
+    fn complete(self: Rc<Self>, token: Token, _: Answer, more: bool, wakes: &mut Wakes) {
         // Whatever the answer is: who is woken asks again, and is told of an error by the kernel itself.
         for side in self.sides.iter().filter(|side| side.token.get() == Some(token)) {
             if !more {
                 side.token.set(None);
             }
             side.waiters.take_all(wakes);
-            wakes.append(&mut side.callers.borrow_mut());
+            wakes.extend(side.callers.borrow_mut().drain(..));
         }
     }
 }
@@ -363,7 +363,7 @@ struct Answered {
 }
 
 impl Sink for Answered {
-    fn complete(&self, _: Token, answer: Answer, _: bool, wakes: &mut Wakes) {
+    fn complete(self: Rc<Self>, _: Token, answer: Answer, _: bool, wakes: &mut Wakes) {
         let answer = match answer {
             Answer::Ready(interest) => Ok(interest),
             Answer::Failed(error) => Err(error),

@@ -89,7 +89,7 @@ struct Bell {
 }
 
 impl Sink for Bell {
-    fn complete(&self, _: Token, _: Answer, _: bool, wakes: &mut Wakes) {
+    fn complete(self: Rc<Self>, _: Token, _: Answer, _: bool, wakes: &mut Wakes) {
         // Whatever the answer is: the counters tell.
         wakes.extend(self.waker.take());
     }
