@@ -135,7 +135,8 @@ impl fmt::Debug for Payload {
 pub(crate) struct SendQueue {
     /// Empty only if `rest` is: most queues hold one payload, and that one lies here.
     first: Option<Payload>,
-    rest: VecDeque<Payload>,
+    /// What follows it; boxed, as there is rarely anything.
+    rest: Option<Box<VecDeque<Payload>>>,
     /// How many bytes of `first` are gone already.
     offset: usize,
     /// How many bytes are still to go.
@@ -166,7 +167,7 @@ impl SendQueue {
         if self.first.is_none() {
             self.first = Some(payload);
         } else {
-            self.rest.push_back(payload);
+            self.rest.get_or_insert_default().push_back(payload);
         }
     }
 
@@ -184,7 +185,7 @@ impl SendQueue {
     /// What is left of the first payload, and whether that is all there is.
     pub(crate) fn front(&self) -> (&[u8], bool) {
         match &self.first {
-            Some(first) => (&first.as_slice()[self.offset..], self.rest.is_empty()),
+            Some(first) => (&first.as_slice()[self.offset..], !self.has_rest()),
             None => (&[], true),
         }
     }
@@ -192,7 +193,7 @@ impl SendQueue {
     /// Fills `slices` with what comes next, in order, and says how many it filled.
     pub(crate) fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let front = self.first.as_ref().map(|first| &first.as_slice()[self.offset..]);
-        let pieces = front.into_iter().chain(self.rest.iter().map(Payload::as_slice));
+        let pieces = front.into_iter().chain(self.rest.iter().flat_map(|rest| rest.iter().map(Payload::as_slice)));
         let mut count = 0;
         for (slice, piece) in slices.iter_mut().zip(pieces) {
             *slice = IoSlice::new(piece);
@@ -216,32 +217,46 @@ impl SendQueue {
                 return;
             }
             self.offset -= len;
-            self.first = self.rest.pop_front();
+            self.first = if self.rest.is_some() { self.next_of_rest() } else { None };
         }
-        if self.rest.capacity() > Self::MAX_KEPT {
-            self.rest = VecDeque::new();
+    }
+
+    fn has_rest(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| !rest.is_empty())
+    }
+
+    /// The payload behind the first; the list is given up where it is long and empty.
+    fn next_of_rest(&mut self) -> Option<Payload> {
+        let rest = self.rest.as_mut()?;
+        let next = rest.pop_front();
+        if rest.is_empty() && rest.capacity() > Self::MAX_KEPT {
+            self.rest = None;
         }
+        next
     }
 
     /// Puts all of `other` at the end.
     pub(crate) fn append(&mut self, mut other: SendQueue) {
         debug_assert!(other.offset == 0 || self.is_empty(), "only the front is begun");
         if self.is_empty() {
-            if other.rest.capacity() < self.rest.capacity() && other.rest.is_empty() {
-                other.rest = std::mem::take(&mut self.rest);
+            if other.rest.is_none() {
+                other.rest = self.rest.take();
             }
             *self = other;
             return;
         }
         self.bytes += other.bytes;
-        self.rest.extend(other.first.take());
-        self.rest.append(&mut other.rest);
+        let rest = self.rest.get_or_insert_default();
+        rest.extend(other.first.take());
+        if let Some(mut others) = other.rest {
+            rest.append(&mut others);
+        }
     }
 }
 
 impl fmt::Debug for SendQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let payloads = usize::from(self.first.is_some()) + self.rest.len();
+        let payloads = usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len());
         write!(f, "SendQueue({payloads} payloads, {} bytes)", self.bytes)
     }
 }

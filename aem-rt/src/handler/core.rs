@@ -190,17 +190,25 @@ impl<S: Stream + 'static> Core<S> {
             let Some(mut face) = self.face.take() else {
                 return Poll::Ready(Ok(End::Stopped));
             };
-            let result = if face.is_busy() {
-                contain(|| face.resume(context)).map(|said| said.map(Step::Said))
-            } else {
-                if let Some(successor) = self.successor.take() {
-                    face.retire();
-                    self.face.set(Some(successor));
-                    discard(face);
-                    continue;
+            let busy = face.is_busy();
+            if !busy && let Some(successor) = self.successor.take() {
+                face.retire();
+                self.face.set(Some(successor));
+                discard(face);
+                continue;
+            }
+            let result = contain(|| {
+                if busy {
+                    face.resume(context).map(Step::Said)
+                } else {
+                    self.step(&mut face, context)
                 }
-                self.step(&mut face, context)
-            };
+            });
+            if matches!(result, Ok(Poll::Ready(Step::Said(Ok(Next::Keep))))) && !self.has(STOPPED) {
+                // What nearly every event comes to.
+                self.face.set(Some(face));
+                continue;
+            }
             match self.judge(face, result) {
                 Verdict::Go => {}
                 Verdict::Wait => return Poll::Pending,
@@ -211,73 +219,70 @@ impl<S: Stream + 'static> Core<S> {
         Poll::Pending
     }
 
-    /// With no event in progress: takes the next one and hands it over.
+    /// With no event in progress: takes the next one and hands it over. Whatever of this panics, the
+    /// registration ends with it.
+    #[inline]
     fn step(
         self: Pin<&Self>,
         face: &mut BoxFace<S::Item>,
         context: &mut Context<'_>,
-    ) -> Result<Poll<Step>, Payload> {
+    ) -> Poll<Step> {
         if !self.has(EXHAUSTED | LAST) {
-            match contain(|| face.poll_ready(context))? {
+            match face.poll_ready(context) {
                 Poll::Ready(Ok(Next::Keep)) if self.has(PAUSED | SCOPE_PAUSED) => {
-                    return Ok(Poll::Pending);
+                    return Poll::Pending;
                 }
                 Poll::Ready(Ok(Next::Keep)) => {}
-                other => return Ok(other.map(Step::Said)),
+                other => return other.map(Step::Said),
             }
-            match self.poll_source(context)? {
-                Poll::Pending => return Ok(Poll::Pending),
+            match self.poll_source(context) {
+                Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => {}
                 Poll::Ready(Some(event)) => return self.hand_over(event, face, context),
             }
         }
         if self.has(STOPPED) {
-            return Ok(Poll::Ready(Step::Said(Ok(Next::Stop))));
+            return Poll::Ready(Step::Said(Ok(Next::Stop)));
         }
-        let finished = contain(|| face.poll_finished(context))?;
-        Ok(finished.map(|said| match said {
+        face.poll_finished(context).map(|said| match said {
             Ok(Next::Keep) if self.has(LAST) => Step::Said(Ok(Next::Stop)),
             Ok(Next::Keep) => Step::Finished,
             said => Step::Said(said),
-        }))
+        })
     }
 
     /// The source's next event. None when it has no more, or has been taken away.
-    fn poll_source(
-        self: Pin<&Self>,
-        context: &mut Context<'_>,
-    ) -> Result<Poll<Option<S::Item>>, Payload> {
+    #[inline]
+    fn poll_source(self: Pin<&Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
         self.set(POLLED);
-        let polled = contain(|| {
-            let source = self.project_ref().source;
-            context::drain(|| source.lend(|source| source.poll_next(context)))
-        })?;
-        match polled {
-            Some(Poll::Ready(None)) => self.set(EXHAUSTED),
-            // It was reclaimed; its taker has set the mark that ends the job.
-            None => return Ok(Poll::Ready(None)),
-            _ => {}
+        let source = self.project_ref().source;
+        let polled = context::drain(|| source.lend(|source| source.poll_next(context)));
+        // Without a source: it was reclaimed, and its taker has set the mark that ends the job.
+        let Some(polled) = polled else { return Poll::Ready(None) };
+        if let Poll::Ready(None) = polled {
+            self.set(EXHAUSTED);
         }
-        Ok(polled.unwrap_or(Poll::Pending))
+        polled
     }
 
     /// Calls the handler. What the source's own code asked for during its poll is done before: a stopped
     /// handler never runs again, a successor takes the event.
+    #[inline]
     fn hand_over(
         &self,
         event: S::Item,
         face: &mut BoxFace<S::Item>,
         context: &mut Context<'_>,
-    ) -> Result<Poll<Step>, Payload> {
+    ) -> Poll<Step> {
         if self.has(STOPPED) {
             discard(event);
-            return Ok(Poll::Ready(Step::Said(Ok(Next::Stop))));
+            return Poll::Ready(Step::Said(Ok(Next::Stop)));
         }
         if let Some(successor) = self.successor.take() {
             face.retire();
             discard(std::mem::replace(face, successor));
         }
-        Ok(contain(|| face.call(event, context))?.map(Step::Said))
+        face.call(event, context).map(Step::Said)
     }
 
     /// User code has returned: what follows from what it said, and from what was done to us meanwhile.

@@ -15,15 +15,15 @@ pub(super) enum Kept {
     Closed,
     /// The writing side was shut down here.
     ShutDown,
-    /// Anything else.
-    Other(io::ErrorKind, Rc<str>),
+    /// Anything else: its kind and its text.
+    Other(Rc<(io::ErrorKind, String)>),
 }
 
 impl Kept {
     pub(super) fn new(error: &io::Error) -> Kept {
         match error.raw_os_error() {
             Some(number) => Kept::System(number),
-            None => Kept::Other(error.kind(), error.to_string().into()),
+            None => Kept::Other(Rc::new((error.kind(), error.to_string()))),
         }
     }
 
@@ -33,7 +33,7 @@ impl Kept {
             Kept::System(number) => io::Error::from_raw_os_error(*number),
             Kept::Closed => io::Error::new(NotConnected, "the stream was closed"),
             Kept::ShutDown => io::Error::new(BrokenPipe, "the stream was shut down for writing"),
-            Kept::Other(kind, text) => io::Error::new(*kind, text.to_string()),
+            Kept::Other(error) => io::Error::new(error.0, error.1.clone()),
         }
     }
 }

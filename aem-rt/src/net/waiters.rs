@@ -16,6 +16,7 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::job::waker::is_home;
 use crate::reactor::{Reactor, Wakes};
 
 /// The position of a wait that ends with the next event, whatever it is.
@@ -34,7 +35,8 @@ pub(super) struct WaitId(u64);
 pub(super) struct Waiters {
     /// There rarely are two, and one needs no allocation.
     first: Option<Wait>,
-    others: Vec<Wait>,
+    /// Boxed, and only there while there are any, so that an idle stream does not pay for it.
+    others: Option<Box<Vec<Wait>>>,
     last_id: u64,
 }
 
@@ -57,39 +59,37 @@ pub(super) enum Asker<'a> {
 impl Waiters {
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.first.is_none() && self.others.is_empty()
+        self.first.is_none() && self.others.is_none()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Wait> {
+        self.first.iter_mut().chain(self.others.iter_mut().flat_map(|others| others.iter_mut()))
     }
 
     /// Whether this one waits already, with this very waker; if so, for `position` from now on.
+    #[inline]
     fn renew(&mut self, asker: &Asker<'_>, position: u64, waker: &Waker) -> bool {
+        if self.is_empty() {
+            return false;
+        }
         let id = match asker {
+            Asker::Future(WaitId(0)) => return false,
             Asker::Future(id) => id.0,
             Asker::PollFunction => 0,
         };
-        let is_future = matches!(asker, Asker::Future(_));
-        if is_future && id == 0 {
-            return false;
-        }
-        let mut waits = self.first.iter_mut().chain(&mut self.others);
-        let Some(wait) = waits.find(|wait| wait.id == id && wait.waker.will_wake(waker)) else {
-            return false;
-        };
-        wait.position = position;
-        true
+        let wait = self.iter_mut().find(|wait| wait.id == id && wait.waker.will_wake(waker));
+        wait.map(|wait| wait.position = position).is_some()
     }
 
     /// Adds a wait, and gives back a waker to be dropped or, if it is a poll function's, woken.
+    #[inline]
     fn store(&mut self, asker: Asker<'_>, position: u64, waker: Waker) -> Option<Waker> {
         let Asker::Future(id) = asker else {
-            let crowd = self.others.len() >= MOST_POLLERS;
-            let oldest = self.others.iter().position(|wait| crowd && wait.id == 0);
-            let oldest = oldest.map(|at| self.others.remove(at).waker);
-            self.push(Wait { id: 0, position, waker });
-            return oldest;
+            return self.store_poller(position, waker);
         };
-        if id.0 != 0 {
-            let mut waits = self.first.iter_mut().chain(&mut self.others);
-            if let Some(wait) = waits.find(|wait| wait.id == id.0) {
+        if id.0 != 0 && !self.is_empty() {
+            let wait = self.iter_mut().find(|wait| wait.id == id.0);
+            if let Some(wait) = wait {
                 wait.position = position;
                 return Some(std::mem::replace(&mut wait.waker, waker));
             }
@@ -100,11 +100,25 @@ impl Waiters {
         None
     }
 
+    #[cold]
+    fn store_poller(&mut self, position: u64, waker: Waker) -> Option<Waker> {
+        let mut oldest = None;
+        if let Some(others) = &mut self.others
+            && others.len() >= MOST_POLLERS
+        {
+            let at = others.iter().position(|wait| wait.id == 0);
+            oldest = at.map(|at| others.remove(at).waker);
+        }
+        self.push(Wait { id: 0, position, waker });
+        oldest
+    }
+
+    #[inline]
     fn push(&mut self, wait: Wait) {
         if self.first.is_none() {
             self.first = Some(wait);
         } else {
-            self.others.push(wait);
+            self.others.get_or_insert_default().push(wait);
         }
     }
 
@@ -117,27 +131,33 @@ impl Waiters {
         if self.first.as_ref().is_some_and(|wait| wait.id == id.0) {
             return self.first.take().map(|wait| wait.waker);
         }
-        let at = self.others.iter().position(|wait| wait.id == id.0)?;
-        let wait = self.others.swap_remove(at);
-        if self.others.is_empty() {
-            self.others = Vec::new();
+        let others = self.others.as_mut()?;
+        let at = others.iter().position(|wait| wait.id == id.0)?;
+        let wait = others.swap_remove(at);
+        if others.is_empty() {
+            self.others = None;
         }
         Some(wait.waker)
     }
 
     /// Moves the wakers of all who wait for `position` or less into `wakes`.
+    #[inline]
     pub(super) fn wake_reached(&mut self, position: u64, wakes: &mut impl Extend<Waker>) {
         if let Some(first) = self.first.take_if(|wait| wait.position <= position) {
             wakes.extend(Some(first.waker));
         }
-        if self.others.is_empty() {
-            return;
+        if self.others.is_some() {
+            self.wake_others(position, wakes);
         }
-        let reached = self.others.extract_if(.., |wait| wait.position <= position);
-        wakes.extend(reached.map(|wait| wait.waker));
-        if self.others.is_empty() {
+    }
+
+    #[cold]
+    fn wake_others(&mut self, position: u64, wakes: &mut impl Extend<Waker>) {
+        let Some(others) = &mut self.others else { return };
+        wakes.extend(others.extract_if(.., |wait| wait.position <= position).map(|wait| wait.waker));
+        if others.is_empty() {
             // Nobody waits for long in a crowd, and an idle stream holds no memory.
-            self.others = Vec::new();
+            self.others = None;
         }
     }
 
@@ -180,7 +200,9 @@ impl WaitList for Mutex<Waiters> {
 /// Polls: `check` answers, or says which position to wait for.
 ///
 /// The waker is cloned between two checks, and an old one dropped after the last, as either may
-/// run anything of anyone's; the second check sees what that did.
+/// run anything of anyone's; the second check sees what that did. A waker of this thread's own jobs
+/// runs nothing, and what was checked still holds.
+#[inline]
 pub(super) fn poll_or_wait<T>(
     list: &impl WaitList,
     asker: Asker<'_>,
@@ -191,6 +213,37 @@ pub(super) fn poll_or_wait<T>(
         ControlFlow::Break(answer) => return Poll::Ready(answer),
         ControlFlow::Continue(position) => position,
     };
+    if !is_home(cx.waker()) {
+        return wait_for_foreign(list, asker, position, cx, check);
+    }
+    let is_poll_function = matches!(asker, Asker::PollFunction);
+    let old = list.with(|waiters| {
+        if waiters.renew(&asker, position, cx.waker()) {
+            return None;
+        }
+        waiters.store(asker, position, cx.waker().clone())
+    });
+    if let Some(old) = old {
+        part_with(old, is_poll_function);
+    }
+    Poll::Pending
+}
+
+/// Drops a waker whose place was taken; one that a poll function left is woken, as its task asked
+/// for the same and would not come back.
+#[cold]
+fn part_with(old: Waker, is_poll_function: bool) {
+    if is_poll_function { old.wake() } else { drop(old) }
+}
+
+#[cold]
+fn wait_for_foreign<T>(
+    list: &impl WaitList,
+    asker: Asker<'_>,
+    position: u64,
+    cx: &Context<'_>,
+    mut check: impl FnMut() -> ControlFlow<T, u64>,
+) -> Poll<T> {
     if list.with(|waiters| waiters.renew(&asker, position, cx.waker())) {
         return Poll::Pending;
     }
@@ -201,9 +254,8 @@ pub(super) fn poll_or_wait<T>(
     };
     let is_poll_function = matches!(asker, Asker::PollFunction);
     let old = list.with(|waiters| waiters.store(asker, position, waker));
-    match old {
-        Some(oldest) if is_poll_function => oldest.wake(),
-        old => drop(old),
+    if let Some(old) = old {
+        part_with(old, is_poll_function);
     }
     Poll::Pending
 }

@@ -55,12 +55,13 @@ impl Chunks {
         ChunkReader { chunks: self, current: Chunk::default(), read: 0 }
     }
 
+    #[inline]
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Chunk>>> {
         if self.ended {
             return Poll::Ready(None);
         }
-        if context::draining() {
-            // A handler that answers more than the peer takes would fill our memory.
+        // A handler that answers more than the peer takes would fill our memory.
+        if !self.stream.has_room() && context::draining() {
             let room = ready!(self.stream.poll_room(cx, Asker::Future(&mut self.held_back)));
             if let Err(error) = room {
                 self.ended = true;
@@ -68,10 +69,12 @@ impl Chunks {
             }
         }
         let chunk = ready!(self.stream.poll_chunk(cx, &mut self.reading));
-        self.ended = chunk.as_ref().map_or(true, |chunk| chunk.is_empty());
         match chunk {
-            Ok(chunk) if chunk.is_empty() => Poll::Ready(None),
-            chunk => Poll::Ready(Some(chunk)),
+            Ok(chunk) if !chunk.is_empty() => Poll::Ready(Some(Ok(chunk))),
+            end => {
+                self.ended = true;
+                Poll::Ready(end.err().map(Err))
+            }
         }
     }
 }

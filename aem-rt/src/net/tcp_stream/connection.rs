@@ -227,6 +227,11 @@ impl Connection {
         self.poll_outbox(cx, asker, |outbox| outbox.check_flushed(position))
     }
 
+    /// Whether no more is queued than the high-water mark.
+    pub(super) fn has_room(&self) -> bool {
+        self.outbox.borrow().check_room().is_break()
+    }
+
     /// Waits until no more is queued than the high-water mark.
     pub(super) fn poll_room(&self, cx: &Context<'_>, asker: Asker<'_>) -> Poll<io::Result<()>> {
         home::check(&self.reactor)?;

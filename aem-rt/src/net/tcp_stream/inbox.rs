@@ -25,15 +25,16 @@ const COST_OF_CHUNK: usize = 64;
 /// The unread chunks, and how the receiving side of the stream ended.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    /// Empty only if `rest` is.
+    /// Empty only if there is no `rest`.
     first: Chunk,
-    rest: VecDeque<Chunk>,
-    /// So many bytes of `first` have been read.
-    offset: usize,
+    /// What came behind it, if anything did: boxed, as an inbox rarely holds two chunks.
+    rest: Option<Box<VecDeque<Chunk>>>,
     /// What all chunks count for.
     cost: usize,
     limit: usize,
     end: Option<End>,
+    /// So many bytes of `first` have been read.
+    offset: usize,
     /// By us.
     closed: bool,
 }
@@ -48,11 +49,11 @@ impl Default for Inbox {
     fn default() -> Inbox {
         Inbox {
             first: Chunk::default(),
-            rest: VecDeque::new(),
-            offset: 0,
+            rest: None,
             cost: 0,
             limit: DEFAULT_LIMIT,
             end: None,
+            offset: 0,
             closed: false,
         }
     }
@@ -60,6 +61,7 @@ impl Default for Inbox {
 
 impl Inbox {
     /// Puts what was received at the end; `wanted` says that somebody waits for it.
+    #[inline]
     pub(super) fn push(&mut self, mut chunk: Chunk, wanted: bool) {
         if chunk.is_empty() || self.end.is_some() {
             return;
@@ -72,7 +74,7 @@ impl Inbox {
         if self.first.is_empty() {
             self.first = chunk;
         } else {
-            self.rest.push_back(chunk);
+            self.rest.get_or_insert_default().push_back(chunk);
         }
     }
 
@@ -85,26 +87,47 @@ impl Inbox {
         self.cut_first();
         let first = std::mem::replace(&mut self.first, chunk);
         if !first.is_empty() {
-            self.rest.push_front(first);
+            self.rest.get_or_insert_default().push_front(first);
         }
     }
 
     /// The next chunk; an empty one at the end of the file. `None` if there is nothing yet.
+    #[inline]
     pub(super) fn take(&mut self) -> Option<io::Result<Chunk>> {
         if self.first.is_empty() {
-            return match self.end.as_ref()? {
-                End::OfFile => Some(Ok(Chunk::default())),
-                End::Failed(error) => Some(Err(error.error())),
-            };
+            return self.told_end().map(|end| end.map(|()| Chunk::default()));
         }
-        self.cut_first();
-        let next = self.rest.pop_front().unwrap_or_default();
-        if self.rest.is_empty() {
-            self.rest = VecDeque::new();
+        if self.offset > 0 {
+            self.cut_first();
         }
-        let chunk = std::mem::replace(&mut self.first, next);
+        let chunk = self.take_first();
         self.cost -= chunk.len() + COST_OF_CHUNK;
         Some(Ok(chunk))
+    }
+
+    /// The first chunk as it is; the next one takes its place.
+    #[inline]
+    fn take_first(&mut self) -> Chunk {
+        let next = if self.rest.is_some() { self.next_of_rest() } else { Chunk::default() };
+        std::mem::replace(&mut self.first, next)
+    }
+
+    #[cold]
+    fn next_of_rest(&mut self) -> Chunk {
+        let Some(rest) = &mut self.rest else { return Chunk::default() };
+        let next = rest.pop_front().unwrap_or_default();
+        if rest.is_empty() {
+            self.rest = None;
+        }
+        next
+    }
+
+    /// How receiving ended, if it has.
+    fn told_end(&self) -> Option<io::Result<()>> {
+        match self.end.as_ref()? {
+            End::OfFile => Some(Ok(())),
+            End::Failed(error) => Some(Err(error.error())),
+        }
     }
 
     /// Copies the next bytes into `buffer` and says how many; none at the end of the file.
@@ -120,16 +143,13 @@ impl Inbox {
             if self.offset == self.first.len() {
                 self.offset = 0;
                 self.cost -= COST_OF_CHUNK;
-                self.first = self.rest.pop_front().unwrap_or_default();
-                if self.rest.is_empty() {
-                    self.rest = VecDeque::new();
-                }
+                drop(self.take_first());
             }
         }
         if copied > 0 || buffer.is_empty() {
             return Some(Ok(copied));
         }
-        self.take().map(|end| end.map(|_| 0))
+        self.told_end().map(|end| end.map(|()| 0))
     }
 
     /// Drops the bytes of the first chunk that were read. They count for nothing already.
@@ -152,7 +172,7 @@ impl Inbox {
     /// The stream was closed here: what is unread is gone, and the only answer is the error.
     pub(super) fn close(&mut self, error: Kept) {
         self.first = Chunk::default();
-        self.rest = VecDeque::new();
+        self.rest = None;
         (self.offset, self.cost) = (0, 0);
         self.end = Some(End::Failed(error));
         self.closed = true;
