@@ -193,7 +193,9 @@ impl SendQueue {
     /// Fills `slices` with what comes next, in order, and says how many it filled.
     pub(crate) fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let front = self.first.as_ref().map(|first| &first.as_slice()[self.offset..]);
-        let pieces = front.into_iter().chain(self.rest.iter().flat_map(|rest| rest.iter().map(Payload::as_slice)));
+        let pieces = front
+            .into_iter()
+            .chain(self.rest.iter().flat_map(|rest| rest.iter().map(Payload::as_slice)));
         let mut count = 0;
         for (slice, piece) in slices.iter_mut().zip(pieces) {
             *slice = IoSlice::new(piece);
@@ -256,7 +258,8 @@ impl SendQueue {
 
 impl fmt::Debug for SendQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let payloads = usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len());
+        let payloads =
+            usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len());
         write!(f, "SendQueue({payloads} payloads, {} bytes)", self.bytes)
     }
 }

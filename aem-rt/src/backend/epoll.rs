@@ -659,7 +659,11 @@ impl EpollKeeper {
                     self.done.push_back(last);
                 }
                 Some(Op::Changes { .. }) if edge => {
-                    self.done.push_back(Completion { token, answer: Answer::Ready(ready), more: true });
+                    self.done.push_back(Completion {
+                        token,
+                        answer: Answer::Ready(ready),
+                        more: true,
+                    });
                     next += 1;
                 }
                 _ => next += 1,

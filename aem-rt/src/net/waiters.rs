@@ -154,7 +154,8 @@ impl Waiters {
     #[cold]
     fn wake_others(&mut self, position: u64, wakes: &mut impl Extend<Waker>) {
         let Some(others) = &mut self.others else { return };
-        wakes.extend(others.extract_if(.., |wait| wait.position <= position).map(|wait| wait.waker));
+        wakes
+            .extend(others.extract_if(.., |wait| wait.position <= position).map(|wait| wait.waker));
         if others.is_empty() {
             // Nobody waits for long in a crowd, and an idle stream holds no memory.
             self.others = None;

@@ -59,7 +59,10 @@ fn a_queue_takes_at_most_the_slices_it_is_given() {
     assert_eq!(queue.io_slices(&mut slices), SendQueue::MAX_SLICES);
     assert_eq!(queue.bytes(), 200);
     queue.advance(200);
-    assert!(queue.rest.is_none_or(|rest| rest.capacity() <= SendQueue::MAX_KEPT), "an idle queue holds no memory");
+    assert!(
+        queue.rest.is_none_or(|rest| rest.capacity() <= SendQueue::MAX_KEPT),
+        "an idle queue holds no memory"
+    );
 }
 
 #[test]

@@ -293,12 +293,7 @@ impl Connection {
     }
 
     /// The answer to the op that sent. What it did not send comes first in what is sent next.
-    fn answered(
-        self: &Rc<Self>,
-        queue: SendQueue,
-        result: io::Result<usize>,
-        wakes: &mut Wakes,
-    ) {
+    fn answered(self: &Rc<Self>, queue: SendQueue, result: io::Result<usize>, wakes: &mut Wakes) {
         self.send.set(Send::Idle);
         let not_wanted = self.outbox.borrow_mut().take_back(queue);
         drop(not_wanted);
