@@ -2,9 +2,10 @@
 //! ends.
 
 use std::process::{Command, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::child::Program;
+use crate::proc::descriptors;
 
 /// No such test takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -26,10 +27,16 @@ pub struct Said {
 pub fn rerun(test: &str) -> Said {
     // The pipes of a child are descriptors too.
     let _alone = crate::watch::alone();
+    let before = descriptors();
     let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
     command.args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
     command.env("RUST_BACKTRACE", "0");
     let (status, stderr) = Program::run(command).end(LIMIT);
+    // A thread reads the child's output to its end, and closes the pipe only then.
+    let deadline = Instant::now() + LIMIT;
+    while descriptors() > before && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
     Said { status, stderr }
 }
 

@@ -1,11 +1,12 @@
 //! Anything may be done to anybody from anywhere: a generated matrix of all pairs (AEM's feature 18).
 //!
-//! {register, pause, resume, stop, replace, drop, reclaim, spawn, abort, `Scope::stop`, `State::try_with`} ×
-//! {itself, a sibling in the same batch, the parent, a task} × {a handler, an async handler, a task, an
-//! `on_end`, a `Drop`, the source's own `poll_next`, with an event and without}. Each cell plays one script on the runtime
-//! ([`world`]) and in a small model that knows only the words of the contract ([`model`]), and the two
-//! logs must be equal: each event, each drop and each end, in order. Cells that make no sense are counted
-//! by their reason ([`script::why_not`]).
+//! {register, pause, resume, stop, replace, drop, reclaim, spawn, abort, `Scope::stop`,
+//! `State::try_with`} × {itself, a sibling in the same batch, the parent, a task} × {a handler, an
+//! async handler, a task, an `on_end`, a `Drop`, the source's own `poll_next`, with an event and
+//! without}. Each cell plays one script on the runtime ([`world`]) and in a small model that knows
+//! only the words of the contract ([`model`]), and the two logs must be equal: each event, each drop
+//! and each end, in order. Cells that make no sense are counted by their reason
+//! ([`script::why_not`]).
 //!
 //! Promises: OUTSIDE, AGAIN, HOME.
 

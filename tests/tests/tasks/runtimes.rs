@@ -63,7 +63,7 @@ fn a_runtime_may_be_made_and_dropped_in_a_task_of_another() {
         );
         impl Drop for Looks {
             fn drop(&mut self) {
-                // Here the inner runtime is the current one; the outer one's jobs can be reached all the same.
+                // The inner runtime is the current one; the outer one's jobs can be reached.
                 assert!(Handle::try_current().is_some());
                 assert!(aem::jobs().len() <= 1);
                 self.0.stop();
