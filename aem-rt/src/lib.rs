@@ -76,6 +76,9 @@ mod backend;
 mod chunk;
 mod error;
 pub mod fd;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod job;
 mod metrics;
