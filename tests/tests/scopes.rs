@@ -375,6 +375,9 @@ fn a_member_may_stop_its_scope_and_destructors_may_add_to_it() {
         settle().await;
         assert_eq!(log.get(), 3);
         assert!(slot.borrow().as_ref().unwrap().is_empty());
+        aem::time::sleep(Duration::from_micros(10)).await;
+        let metrics = aem::metrics();
+        assert_eq!((metrics.panics, metrics.handler_errors), (0, 0), "no newcomer ran");
         let scope = slot.borrow_mut().take();
         drop(scope);
     });
