@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::floor;
 
@@ -28,6 +29,12 @@ pub trait Runtime: 'static {
     fn yield_now() -> impl Future<Output = ()> {
         wake_self()
     }
+}
+
+/// A runtime that has timers.
+pub trait Timers: Runtime {
+    /// Its own future that is ready after a while.
+    fn sleep(duration: Duration) -> impl Future + 'static;
 }
 
 /// Gives way as any future can: wakes itself, and is pending once.
@@ -89,6 +96,12 @@ impl Runtime for Aem {
 
     fn yield_now() -> impl Future<Output = ()> {
         aem::yield_now()
+    }
+}
+
+impl Timers for Aem {
+    fn sleep(duration: Duration) -> impl Future + 'static {
+        aem::time::sleep(duration)
     }
 }
 
@@ -154,6 +167,12 @@ impl Runtime for TokioCurrent {
     }
 }
 
+impl Timers for TokioCurrent {
+    fn sleep(duration: Duration) -> impl Future + 'static {
+        tokio::time::sleep(duration)
+    }
+}
+
 /// async-executor's `LocalExecutor`, driven by async-io's `block_on`.
 #[derive(Debug)]
 pub struct Smol;
@@ -180,6 +199,12 @@ impl Runtime for Smol {
     }
 }
 
+impl Timers for Smol {
+    fn sleep(duration: Duration) -> impl Future + 'static {
+        async_io::Timer::after(duration)
+    }
+}
+
 /// monoio, on io_uring.
 #[derive(Debug)]
 pub struct Monoio;
@@ -198,6 +223,12 @@ impl Runtime for Monoio {
 
     fn spawn(future: impl Future<Output = u64> + 'static) -> Self::Task {
         monoio::spawn(future)
+    }
+}
+
+impl Timers for Monoio {
+    fn sleep(duration: Duration) -> impl Future + 'static {
+        monoio::time::sleep(duration)
     }
 }
 
@@ -234,5 +265,11 @@ impl Runtime for Compio {
 
     fn spawn(future: impl Future<Output = u64> + 'static) -> Self::Task {
         compio::runtime::spawn(future)
+    }
+}
+
+impl Timers for Compio {
+    fn sleep(duration: Duration) -> impl Future + 'static {
+        compio::time::sleep(duration)
     }
 }

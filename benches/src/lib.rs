@@ -9,4 +9,5 @@ pub mod contenders;
 pub mod floor;
 pub mod meter;
 pub mod rounds;
+pub mod timers;
 pub mod workloads;

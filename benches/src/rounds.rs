@@ -3,15 +3,16 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Somebody who can be measured: a name, and one round of work that answers with its cost.
-pub struct Contender<'a> {
+/// Somebody who can be measured: a name, and one round of work that answers with its cost, or with
+/// several figures in a struct.
+pub struct Contender<'a, F = f64> {
     /// As it stands in the table.
     pub name: &'a str,
     /// One round. An error takes the contender out of the run, aloud.
-    pub round: Box<dyn FnMut() -> io::Result<f64> + 'a>,
+    pub round: Box<dyn FnMut() -> io::Result<F> + 'a>,
 }
 
-impl std::fmt::Debug for Contender<'_> {
+impl<F> std::fmt::Debug for Contender<'_, F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Contender").field("name", &self.name).finish_non_exhaustive()
     }
@@ -19,15 +20,31 @@ impl std::fmt::Debug for Contender<'_> {
 
 /// What the rounds of one contender gave.
 #[derive(Clone, Debug)]
-pub struct Series {
+pub struct Series<F = f64> {
     /// The contender's.
     pub name: String,
     /// One figure a round.
-    pub figures: Vec<f64>,
+    pub figures: Vec<F>,
+}
+
+/// Which end of a series is its best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Best {
+    /// As of costs.
+    Least,
+    /// As of what gets done.
+    Most,
+}
+
+impl<F> Series<F> {
+    /// The series of one of the several figures.
+    pub fn of(&self, one: impl Fn(&F) -> f64) -> Series {
+        Series { name: self.name.clone(), figures: self.figures.iter().map(one).collect() }
+    }
 }
 
 /// Lets each contender have its round, `rounds` times, beginning with another one each time.
-pub fn interleave(rounds: usize, contenders: Vec<Contender<'_>>) -> Vec<Series> {
+pub fn interleave<F>(rounds: usize, contenders: Vec<Contender<'_, F>>) -> Vec<Series<F>> {
     let series = |name: &str| Series { name: name.to_owned(), figures: Vec::new() };
     let mut field: Vec<_> =
         contenders.into_iter().map(|contender| (series(contender.name), contender)).collect();
@@ -67,15 +84,25 @@ pub fn quartiles(figures: &[f64]) -> [f64; 3] {
 
 /// Prints a Markdown table: median, quartiles and best of each series, and for each of `bases` the
 /// median and quartiles of the ratio to it, round by round.
-pub fn print(title: &str, unit: &str, series: &[Series], bases: &[&str]) {
+pub fn print(title: &str, unit: &str, best: Best, series: &[Series], bases: &[&str]) {
     println!("\n### {title}\n");
     print!("| {unit} | median | quartiles | best |");
     bases.iter().for_each(|base| print!(" × {base} |"));
     println!("\n|-|-:|-|-:|{}", "-|".repeat(bases.len()));
     for own in series.iter().filter(|own| !own.figures.is_empty()) {
         let [low, middle, high] = quartiles(&own.figures);
-        let best = own.figures.iter().copied().fold(f64::INFINITY, f64::min);
-        print!("| {} | {} | {} to {} | {} |", own.name, tell(middle), tell(low), tell(high), tell(best));
+        let best = match best {
+            Best::Least => own.figures.iter().copied().fold(f64::INFINITY, f64::min),
+            Best::Most => own.figures.iter().copied().fold(0.0, f64::max),
+        };
+        print!(
+            "| {} | {} | {} to {} | {} |",
+            own.name,
+            tell(middle),
+            tell(low),
+            tell(high),
+            tell(best)
+        );
         for base in bases {
             match series.iter().find(|series| series.name == *base) {
                 Some(base) if base.figures.len() == own.figures.len() => {

@@ -21,7 +21,9 @@ use crate::meter::{Cost, Meter};
 pub const TASKS: usize = 1000;
 
 /// Runs `work` in a task.
-fn in_a_task<R: Runtime>(work: impl Future<Output = Cost> + 'static) -> io::Result<Cost> {
+pub(crate) fn in_a_task<R: Runtime, T: 'static>(
+    work: impl Future<Output = T> + 'static,
+) -> io::Result<T> {
     let cost = Rc::new(Cell::new(None));
     let slot = Rc::clone(&cost);
     R::block_on(async move {
@@ -44,7 +46,7 @@ async fn spawn_and_await<R: Runtime>(count: usize) -> Cost {
 
 /// Spawns a task and awaits it, one at a time.
 pub fn spawn_one<R: Runtime>(count: usize) -> io::Result<Cost> {
-    in_a_task::<R>(async move {
+    in_a_task::<R, _>(async move {
         spawn_and_await::<R>(count / 10).await;
         spawn_and_await::<R>(count).await
     })
@@ -60,7 +62,7 @@ pub fn spawn_one_from_main<R: Runtime>(count: usize) -> io::Result<Cost> {
 
 /// Spawns [`TASKS`] tasks, then awaits them, `count` tasks in all.
 pub fn spawn_many<R: Runtime>(count: usize) -> io::Result<Cost> {
-    in_a_task::<R>(async move {
+    in_a_task::<R, _>(async move {
         let mut handles = Vec::with_capacity(TASKS);
         let mut cost = Cost::default();
         let batches = (count / TASKS).max(1);
@@ -99,7 +101,7 @@ fn yield_many<R: Runtime, Y: Future<Output = ()>>(
     give_way: impl Fn() -> Y + Copy + 'static,
 ) -> io::Result<Cost> {
     let each = (count / TASKS).max(1);
-    in_a_task::<R>(async move {
+    in_a_task::<R, _>(async move {
         let spawn = |_| {
             R::spawn(async move {
                 for _ in 0..each {
@@ -146,7 +148,7 @@ impl Table {
 
 /// Two tasks that wake each other in turn: a waker cloned, woken, and the switch.
 pub fn wake_and_switch<R: Runtime>(count: usize) -> io::Result<Cost> {
-    in_a_task::<R>(async move {
+    in_a_task::<R, _>(async move {
         let table = Rc::new(Table::default());
         let play = |player: usize| {
             let table = Rc::clone(&table);
@@ -231,7 +233,7 @@ async fn from_afar<R: Runtime>(
 
 /// What it costs another thread to wake [`TASKS`] tasks, each once, while the worker is busy.
 pub fn wake_busy_worker<R: Runtime>(_count: usize) -> io::Result<Cost> {
-    in_a_task::<R>(from_afar::<R>(
+    in_a_task::<R, _>(from_afar::<R>(
         TASKS,
         |wakers, _| {
             let meter = Meter::start();
@@ -244,7 +246,7 @@ pub fn wake_busy_worker<R: Runtime>(_count: usize) -> io::Result<Cost> {
 
 /// What it costs another thread to wake one task again and again, while the worker runs it.
 pub fn wake_again<R: Runtime>(count: usize) -> io::Result<Cost> {
-    in_a_task::<R>(from_afar::<R>(
+    in_a_task::<R, _>(from_afar::<R>(
         1,
         move |wakers, _| {
             let meter = Meter::start();
@@ -262,7 +264,7 @@ pub fn wake_sleeping_worker<R: Runtime>(count: usize) -> io::Result<Cost> {
     const SETTLE: Duration = Duration::from_micros(60);
     /// Then the task did not run, and the round is void.
     const LOST: Duration = Duration::from_secs(2);
-    in_a_task::<R>(from_afar::<R>(
+    in_a_task::<R, _>(from_afar::<R>(
         1,
         move |wakers, runs| {
             let mut costs = Vec::with_capacity(count);

@@ -7,7 +7,7 @@ use std::io;
 use aem_benches::contenders::*;
 use aem_benches::for_all_contenders;
 use aem_benches::meter::Cost;
-use aem_benches::rounds::{Arguments, Contender, interleave, print};
+use aem_benches::rounds::{Arguments, Best, Contender, interleave, print};
 use aem_benches::workloads::{self, TASKS};
 
 /// Name, whether wakes come from another thread, how many operations a round.
@@ -63,6 +63,7 @@ fn main() {
             ($($name:ident),*) => { [$(contender::<$name>(place, count)),*] };
         }
         let field = for_all_contenders!(field).into_iter().flatten().collect();
-        print(part.name, "ns", &interleave(arguments.rounds, field), &["floor", "aem"]);
+        let series = interleave(arguments.rounds, field);
+        print(part.name, "ns", Best::Least, &series, &["floor", "aem"]);
     }
 }
