@@ -177,6 +177,14 @@ impl Backend {
         }
     }
 
+    /// Whether [`next`](Self::next) has anything to look at.
+    #[inline]
+    pub(crate) fn has_next(&self) -> bool {
+        match self {
+            Backend::Epoll(keeper) => keeper.has_next(),
+        }
+    }
+
     /// The next completion, until there are no more for now. Anything may be asked of the keeper
     /// between two of them; what is submitted or cancelled then is for the next turn.
     pub(crate) fn next(&mut self) -> Option<Completion> {

@@ -36,18 +36,21 @@ enum Bytes {
 impl Payload {
     /// How many bytes there are.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.as_slice().len()
     }
 
     /// Whether there are none.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The bytes.
     #[must_use]
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {
             Bytes::Static(bytes) => bytes,
@@ -157,6 +160,7 @@ impl SendQueue {
     const MAX_KEPT: usize = 4;
 
     /// Puts a payload at the end. An empty one leaves no trace.
+    #[inline]
     pub(crate) fn push(&mut self, payload: impl Into<Payload>) {
         let payload = payload.into();
         let len = payload.len();
@@ -183,6 +187,7 @@ impl SendQueue {
     }
 
     /// What is left of the first payload, and whether that is all there is.
+    #[inline]
     pub(crate) fn front(&self) -> (&[u8], bool) {
         match &self.first {
             Some(first) => (&first.as_slice()[self.offset..], !self.has_rest()),
@@ -209,9 +214,15 @@ impl SendQueue {
     /// # Panics
     ///
     /// If that is more than there are.
+    #[inline]
     pub(crate) fn advance(&mut self, n: usize) {
         assert!(n <= self.bytes, "{n} bytes of {} were sent", self.bytes);
         self.bytes -= n;
+        if self.bytes == 0 && !self.has_rest() {
+            // What nearly every send comes to.
+            (self.first, self.offset) = (None, 0);
+            return;
+        }
         self.offset += n;
         while let Some(first) = &self.first {
             let len = first.len();
@@ -223,6 +234,7 @@ impl SendQueue {
         }
     }
 
+    #[inline]
     fn has_rest(&self) -> bool {
         self.rest.as_ref().is_some_and(|rest| !rest.is_empty())
     }

@@ -63,6 +63,7 @@ pub(crate) trait Sink {
 
     /// Called once after a [`mark_dirty`](Reactor::mark_dirty), when the jobs that were ready have
     /// run: the time to send as one what was queued piece by piece.
+    #[inline]
     fn flush(self: Rc<Self>, _wakes: &mut Wakes) {}
 }
 
@@ -179,12 +180,14 @@ impl Reactor {
     }
 
     /// Has `sink` flushed by the next [`flush`](Self::flush) or turn, and kept until then.
+    #[inline]
     pub(crate) fn mark_dirty(&self, sink: Rc<dyn Sink>) {
         self.mailbox.mark_dirty(sink);
     }
 
     /// Sends what one call takes of `queue`, if the keeper can do that at once; what was sent is
     /// gone from the queue. `None` says that nothing was: submit an op. So does a rest.
+    #[inline]
     pub(crate) fn send_now(
         &self,
         socket: &Descriptor,
@@ -373,6 +376,7 @@ impl Reactor {
     }
 
     /// Lets go of what has waited long enough.
+    #[inline]
     fn expire(&self, wakes: &mut Wakes) {
         if !self.timers.borrow().is_empty() {
             let now = self.turn_time();
@@ -384,6 +388,7 @@ impl Reactor {
     }
 
     /// How long a wait may be: up to `limit`, up to the next deadline.
+    #[inline]
     fn wait_until(&self, limit: Option<Duration>) -> Option<Duration> {
         if limit == Some(Duration::ZERO) {
             return limit;
@@ -399,8 +404,9 @@ impl Reactor {
     }
 
     /// Hands completions to their sinks.
+    #[inline]
     fn deliver(&self, wakes: &mut Wakes) {
-        loop {
+        while self.backend.borrow().has_next() {
             // A statement of its own: the sink may ask anything of the backend.
             let completion = self.backend.borrow_mut().next();
             let Some(Completion { token, answer, more }) = completion else { return };
@@ -412,6 +418,7 @@ impl Reactor {
     }
 
     /// Calls wakers. One that panics is reported; the others are called all the same.
+    #[inline]
     pub(crate) fn wake_all(&self, wakes: Wakes) {
         let mut wakers = wakes.into_foreign();
         if !wakers.is_empty() {
@@ -420,6 +427,7 @@ impl Reactor {
         self.wakes.set(wakers);
     }
 
+    #[cold]
     fn call_all(&self, wakers: &mut Vec<Waker>) {
         let mut rest = wakers.drain(..);
         loop {

@@ -25,11 +25,13 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 }
 
 /// The same for calls that answer with a count of bytes.
+#[inline]
 fn check_size(result: libc::ssize_t) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
 /// Repeats a call as long as a signal cuts it short.
+#[inline]
 fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {

@@ -239,6 +239,7 @@ impl EpollKeeper {
     }
 
     /// Sends at once, unless a send is under way or the socket is known to have no room.
+    #[inline]
     pub(super) fn send_now(
         &mut self,
         socket: &Descriptor,
@@ -270,6 +271,7 @@ impl EpollKeeper {
         }
     }
 
+    #[inline]
     pub(super) fn start(&mut self) -> bool {
         (self.to_end, self.to_try) = (self.cancelled.len(), self.work.len());
         self.to_end + self.to_try > 0
@@ -285,6 +287,12 @@ impl EpollKeeper {
         self.registry.epoll.wait(&mut self.events, wait)
     }
 
+    #[inline]
+    pub(super) fn has_next(&self) -> bool {
+        self.seen < self.events.len() || self.to_try + self.to_end > 0 || !self.done.is_empty()
+    }
+
+    #[inline]
     pub(super) fn next(&mut self) -> Option<Completion> {
         loop {
             if let Some(completion) = self.done.pop_front() {
@@ -306,6 +314,7 @@ impl EpollKeeper {
     }
 
     /// Ends what was cancelled, then tries what is on the work list: one of them a call.
+    #[inline(never)]
     fn take_work(&mut self) -> Option<Completion> {
         if self.to_end > 0 {
             self.to_end -= 1;
@@ -404,6 +413,7 @@ impl EpollKeeper {
 // Edges and attempts.
 impl EpollKeeper {
     /// Notes an edge and does what waited for it.
+    #[inline]
     fn take_edge(&mut self, key: u64, edge: u32) -> Option<Completion> {
         // The bell's is no port's: its key is beyond any.
         let index = key as u32 as usize;
@@ -425,6 +435,7 @@ impl EpollKeeper {
     }
 
     /// Tries the ops of a port that may succeed. Of two answers the second is left in `done`.
+    #[inline]
     fn attempt(&mut self, index: usize) -> Option<Completion> {
         if std::mem::take(&mut self.ports[index].ask) {
             self.ask(index);
@@ -449,6 +460,7 @@ impl EpollKeeper {
     }
 
     /// Tries the op that accepts or receives.
+    #[inline]
     fn read(&mut self, token: Token, index: usize) -> Option<Completion> {
         match self.ledger.get(token) {
             Some(Op::Receive { socket }) => {
@@ -460,6 +472,7 @@ impl EpollKeeper {
         }
     }
 
+    #[inline]
     fn received(
         &mut self,
         token: Token,
@@ -572,6 +585,7 @@ impl EpollKeeper {
     }
 
     /// A direction has nothing left until the next edge. If there can be none the op is over.
+    #[inline]
     fn await_edge(
         &mut self,
         token: Token,
@@ -689,6 +703,7 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 }
 
 /// Sends what one call takes, and says how much that was and whether it was less than there is.
+#[inline]
 fn send(socket: &Descriptor, queue: &mut SendQueue) -> io::Result<(usize, bool)> {
     let (offered, result) = match queue.front() {
         (front, true) => (front.len(), socket::send(socket.as_fd(), front)),

@@ -18,6 +18,7 @@ pub(crate) struct Token {
 
 impl Token {
     /// The slot. Two live tokens never have the same one.
+    #[inline]
     pub(crate) fn index(self) -> usize {
         self.index as usize
     }
@@ -88,6 +89,7 @@ impl<T> Ledger<T> {
     }
 
     /// The op of this token, unless it is over.
+    #[inline]
     pub(crate) fn get(&self, token: Token) -> Option<&T> {
         match &self.slots.get(token.index())? {
             Slot { generation, state: State::Armed(value) | State::Cancelling(value) }

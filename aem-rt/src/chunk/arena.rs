@@ -184,6 +184,7 @@ impl Arena {
 
     /// A buffer as a chunk of its whole size, with whatever bytes it last held; `None` if all are
     /// lent.
+    #[inline]
     pub(crate) fn take(&mut self) -> Option<Chunk> {
         let header = self.pop()?;
         // SAFETY: a header in one of our lists is alive and no chunk refers to it.
@@ -193,11 +194,13 @@ impl Arena {
     }
 
     /// Whether only few buffers were free when last looked at.
+    #[inline]
     pub(crate) fn is_low(&self) -> bool {
         self.few && self.shared().headers.len() - self.fresh < FEW
     }
 
     /// Takes a free header: the most recently used one, whose memory is likely in the cache.
+    #[inline]
     fn pop(&mut self) -> Option<*mut Header> {
         if self.recent.is_null() {
             self.refill();

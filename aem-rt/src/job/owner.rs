@@ -418,6 +418,7 @@ impl Home {
     }
 
     /// Reads at most that much mail; whether some is left unread.
+    #[inline]
     pub(crate) fn drain(&self, limit: usize) -> bool {
         for _ in 0..limit {
             let mut unread = self.unread.borrow_mut();
@@ -458,11 +459,13 @@ impl Home {
     }
 
     /// Marks the worker asleep: from here on a push wakes it. False if there is mail.
+    #[inline]
     pub(crate) fn sleep(&self) -> bool {
         self.unread.borrow().is_empty() && self.owner().inject.sleep()
     }
 
     /// Marks it awake.
+    #[inline]
     pub(crate) fn awake(&self) {
         self.owner().inject.awake();
     }

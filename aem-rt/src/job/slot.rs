@@ -41,6 +41,7 @@ impl<T> PinSlot<T> {
 
     /// Lends the value to `user`. None if it is not there or already lent. If `user` panics, or the slot
     /// was cleared meanwhile, the value is dropped in its place.
+    #[inline]
     pub(crate) fn lend<R>(self: Pin<&Self>, user: impl FnOnce(Pin<&mut T>) -> R) -> Option<R> {
         if self.mark.get() != Mark::Full {
             return None;
@@ -91,12 +92,21 @@ struct Back<'a, T> {
 }
 
 impl<T> Drop for Back<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         let mark = &self.slot.mark;
         if !self.poisoned && mark.get() == Mark::Busy {
             mark.set(Mark::Full);
             return;
         }
+        self.clear();
+    }
+}
+
+impl<T> Back<'_, T> {
+    #[cold]
+    fn clear(&self) {
+        let mark = &self.slot.mark;
         // The destructor is foreign code: it must find the slot doomed, and afterwards empty, also if it
         // panics.
         mark.set(Mark::Doomed);

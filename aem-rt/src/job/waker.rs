@@ -34,6 +34,23 @@ pub(super) unsafe fn borrowed(job: NonNull<Header>) -> ManuallyDrop<Waker> {
     ManuallyDrop::new(unsafe { Waker::new(job.as_ptr().cast(), &TABLE) })
 }
 
+/// Wakes, if that is an entry in this thread's own ready queue and runs no foreign code; else the waker comes
+/// back.
+#[inline]
+pub(crate) fn wake_at_home(waker: Waker) -> Result<(), Waker> {
+    if !is_home(&waker) {
+        return Err(waker);
+    }
+    let waker = ManuallyDrop::new(waker);
+    // SAFETY: at home, so it is a pointer of ours.
+    let job = unsafe { job_of(waker.data()) };
+    // SAFETY: a waker keeps its cell alive, and this is its owner's thread.
+    unsafe { cell::wake_home(job) };
+    // SAFETY: the waker's own reference, which its drop does not give up any more.
+    unsafe { cell::release_home(job) };
+    Ok(())
+}
+
 /// Whether this is a job's waker and this is its owner's thread. Then waking is an entry in the ready queue,
 /// cloning and dropping count, and none of them runs foreign code.
 #[inline]

@@ -81,6 +81,19 @@ impl Waiters {
         wait.map(|wait| wait.position = position).is_some()
     }
 
+    /// Adds the wait of one of this thread's own jobs for anything, if nobody else waits; whether
+    /// it could. What [`poll_or_wait`] does for all is done here in one step for nearly all.
+    #[inline]
+    pub(super) fn wait_at_home(&mut self, id: &mut WaitId, waker: &Waker) -> bool {
+        if !self.is_empty() || !is_home(waker) {
+            return false;
+        }
+        self.last_id += 1;
+        id.0 = self.last_id;
+        self.first = Some(Wait { id: id.0, position: ANYTHING, waker: waker.clone() });
+        true
+    }
+
     /// Adds a wait, and gives back a waker to be dropped or, if it is a poll function's, woken.
     #[inline]
     fn store(&mut self, asker: Asker<'_>, position: u64, waker: Waker) -> Option<Waker> {

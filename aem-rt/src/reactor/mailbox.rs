@@ -18,15 +18,18 @@ pub(super) struct Mailbox {
 }
 
 impl Mailbox {
+    #[inline]
     pub(super) fn mark_dirty(&self, sink: Rc<dyn Sink>) {
         self.dirty.borrow_mut().push_back(sink);
     }
 
+    #[inline]
     pub(super) fn is_dirty(&self) -> bool {
         !self.dirty.borrow().is_empty()
     }
 
     /// Flushes those that were marked before this call; who marks himself again waits (BOUND).
+    #[inline]
     pub(super) fn flush_dirty(&self, wakes: &mut Wakes) {
         let marked = self.dirty.borrow().len();
         for _ in 0..marked {

@@ -36,6 +36,7 @@ impl Waits {
     }
 
     /// The sink of an op, if it is still there; forgotten if no more completions follow.
+    #[inline]
     pub(super) fn find(&mut self, token: Token, more: bool) -> Option<Rc<dyn Sink>> {
         let place = self.sinks.get_mut(token.index())?;
         let sink = match place {

@@ -6,7 +6,7 @@
 
 use std::task::Waker;
 
-use crate::job::waker::is_home;
+use crate::job::waker::wake_at_home;
 
 /// See the head of this file. What is kept and not handed to
 /// [`Reactor::wake_all`](super::Reactor::wake_all) is dropped.
@@ -21,10 +21,8 @@ impl Wakes {
     #[inline]
     pub(crate) fn push(&mut self, waker: Waker) {
         self.any = true;
-        if is_home(&waker) {
-            waker.wake();
-        } else {
-            self.foreign.push(waker);
+        if let Err(foreign) = wake_at_home(waker) {
+            self.foreign.push(foreign);
         }
     }
 

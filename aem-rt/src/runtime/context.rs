@@ -66,11 +66,13 @@ pub(crate) fn try_reactor() -> Option<Rc<Reactor>> {
 }
 
 /// Whether a handler polls its source now: streams that hold back for handlers ask this.
+#[inline]
 pub(crate) fn draining() -> bool {
     DRAINING.get()
 }
 
 /// Polls a source for a handler.
+#[inline]
 pub(crate) fn drain<R>(poll: impl FnOnce() -> R) -> R {
     struct Back(bool);
     impl Drop for Back {

@@ -230,6 +230,10 @@ impl Worker {
                     return output;
                 }
             }
+            if left == 0 {
+                // Jobs that keep each other busy keep nobody's mail unread.
+                self.home.drain(TURN_MAIL);
+            }
             self.attend_to_panics();
             self.resume_panic();
             self.turn();
@@ -243,10 +247,9 @@ impl Worker {
 
     /// A turn of the reactor: a look at the kernel if there is something to run, else a sleep.
     fn turn(&self) {
-        let unread = self.home.drain(TURN_MAIL);
-        let busy = unread || self.home.has_ready();
         let before = self.clock.turn_began();
-        let asleep = !busy && self.home.sleep();
+        // Mail that is not read keeps it from sleeping as well.
+        let asleep = !self.home.has_ready() && self.home.sleep();
         if asleep {
             self.clock.time_every_job(self.clock.now().since(before) > SLOW_TURN_NS);
         }
@@ -285,7 +288,6 @@ impl Worker {
         self.home.run(job);
     }
 
-    #[cold]
     fn run_timed(&self, job: Popped) {
         let clock = &self.clock;
         let sampled = clock.until_sample.get() == 1;
@@ -302,21 +304,27 @@ impl Worker {
         let end = Reading::take();
         clock.read(end);
         let running = end.since(start);
-        let longest_us = u32::try_from(running.div_ceil(1_000)).unwrap_or(u32::MAX);
         let queued = start.since(clock.turns.borrow()[ready]);
         // Gone, if this run was its last and nobody holds it.
         self.home.with_record(slot, |record| {
             record.running += running * weight;
             record.queued += queued * weight;
-            record.longest_us = record.longest_us.max(longest_us);
+            if running > u64::from(record.longest_us) * 1_000 {
+                record.longest_us = u32::try_from(running.div_ceil(1_000)).unwrap_or(u32::MAX);
+            }
         });
     }
 
     /// Does with panics that nobody read what the policy says.
+    #[inline]
     fn attend_to_panics(&self) {
-        if !self.home.has_lost() {
-            return;
+        if self.home.has_lost() {
+            self.attend_to_lost();
         }
+    }
+
+    #[cold]
+    fn attend_to_lost(&self) {
         for lost in self.home.take_lost() {
             self.attend_to(lost);
         }
@@ -349,7 +357,15 @@ impl Worker {
         let _ = crate::job::contain(|| drop(unwanted));
     }
 
+    #[inline]
     fn resume_panic(&self) {
+        if self.resume.borrow().is_some() {
+            self.resume_it();
+        }
+    }
+
+    #[cold]
+    fn resume_it(&self) {
         let panic = self.resume.borrow_mut().take();
         if let Some(panic) = panic {
             std::panic::resume_unwind(panic);

@@ -20,6 +20,7 @@ pub(crate) struct Reading(u64);
 
 impl Reading {
     /// Reads the clock.
+    #[inline]
     pub(crate) fn take() -> Reading {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: `time` is a live local that the kernel writes to. This clock always exists, so
@@ -29,6 +30,7 @@ impl Reading {
     }
 
     /// Nanoseconds from an earlier reading to this one; none if it is a later one.
+    #[inline]
     pub(crate) fn since(self, earlier: Reading) -> u64 {
         self.0.saturating_sub(earlier.0)
     }

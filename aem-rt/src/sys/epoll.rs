@@ -151,11 +151,13 @@ impl Events {
     }
 
     /// How many the last wait brought.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.count
     }
 
     /// The key and the flags of one of them.
+    #[inline]
     pub(crate) fn get(&self, index: usize) -> (u64, u32) {
         let event = self.buffer[..self.count][index];
         (event.u64, event.events)

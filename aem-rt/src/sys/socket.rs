@@ -30,6 +30,7 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAdd
 }
 
 /// Receives what is there into `buffer`; zero is the end of the stream (or an empty buffer).
+#[inline]
 pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let start = buffer.as_mut_ptr().cast::<libc::c_void>();
     let flags = libc::MSG_DONTWAIT;
@@ -38,6 +39,7 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<u
 }
 
 /// Sends one piece and says how much of it was taken.
+#[inline]
 pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let start = bytes.as_ptr().cast::<libc::c_void>();
     let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;

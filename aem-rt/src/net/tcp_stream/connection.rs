@@ -88,11 +88,24 @@ impl Connection {
 // Receiving.
 impl Connection {
     /// The next chunk, an empty one at the end of the file.
+    #[inline]
     pub(super) fn poll_chunk(
         self: &Rc<Self>,
         cx: &Context<'_>,
         wait: &mut WaitId,
     ) -> Poll<io::Result<Chunk>> {
+        if self.reactor.is_here() {
+            if let Some(chunk) = self.inbox.borrow_mut().take_only() {
+                return Poll::Ready(Ok(chunk));
+            }
+            // While a receive is under way, nothing has ended.
+            if let Receive::Armed(_) = self.receive.get()
+                && self.inbox.borrow().is_empty()
+                && self.readers.borrow_mut().wait_at_home(wait, cx.waker())
+            {
+                return Poll::Pending;
+            }
+        }
         self.poll_inbox(cx, Asker::Future(wait), Inbox::take)
     }
 
@@ -126,6 +139,7 @@ impl Connection {
 
     /// Starts receiving, unless that is going on. If a cancelled op is not over yet, its end will
     /// wake whoever waits, to come here again.
+    #[inline]
     fn arm(self: &Rc<Self>) -> io::Result<()> {
         if let Receive::Idle = self.receive.get() {
             let op = Op::Receive { socket: Rc::clone(&self.socket) };
@@ -149,6 +163,7 @@ impl Connection {
     }
 
     /// An answer to the receive.
+    #[inline]
     fn received(&self, answer: Answer, more: bool, wakes: &mut Wakes) {
         if !more {
             self.receive.set(Receive::Idle);
@@ -172,6 +187,7 @@ impl Connection {
 // Sending.
 impl Connection {
     /// Queues a payload behind all others, and gives the position behind it.
+    #[inline]
     pub(super) fn push(self: &Rc<Self>, payload: Payload) -> io::Result<u64> {
         home::check_unless_outside(&self.reactor)?;
         let pushed = self.outbox.borrow_mut().push(payload);
@@ -196,6 +212,7 @@ impl Connection {
     }
 
     /// Has the queue sent when the jobs that are ready have run, unless a send is on its way.
+    #[inline]
     fn make_due(self: &Rc<Self>) {
         if let Send::Idle = self.send.get()
             && self.outbox.borrow().has_more()
@@ -228,6 +245,7 @@ impl Connection {
     }
 
     /// Whether no more is queued than the high-water mark.
+    #[inline]
     pub(super) fn has_room(&self) -> bool {
         self.outbox.borrow().check_room().is_break()
     }
@@ -269,6 +287,7 @@ impl Connection {
     }
 
     /// Sends the end, if it is asked for and its turn has come.
+    #[inline]
     fn send_fin(&self) -> io::Result<()> {
         if !self.outbox.borrow_mut().take_fin() {
             return Ok(());
@@ -302,18 +321,16 @@ impl Connection {
     }
 
     /// The kernel has taken so many bytes, or takes no more at all.
+    #[inline]
     fn sent(&self, result: io::Result<usize>, wakes: &mut Wakes) {
-        let mut outbox = self.outbox.borrow_mut();
-        let dropped = match result {
-            Ok(n) => {
-                outbox.hand_over(n);
-                None
+        match result {
+            Ok(n) => self.outbox.borrow_mut().hand_over(n),
+            Err(error) => {
+                let dropped = self.outbox.borrow_mut().fail(Kept::new(&error));
+                drop(dropped);
             }
-            Err(error) => Some(outbox.fail(Kept::new(&error))),
-        };
-        let reached = outbox.reached();
-        drop(outbox);
-        drop(dropped);
+        }
+        let reached = self.outbox.borrow().reached();
         self.writers.borrow_mut().wake_reached(reached, wakes);
         // An error here says that the connection is gone, which the next read tells as well.
         let _ = self.send_fin();

@@ -91,6 +91,16 @@ impl Inbox {
         }
     }
 
+    /// The next chunk, if there is one and it is the only one and whole, as nearly all are.
+    #[inline]
+    pub(super) fn take_only(&mut self) -> Option<Chunk> {
+        if self.first.is_empty() || self.offset > 0 || self.rest.is_some() {
+            return None;
+        }
+        self.cost = 0;
+        Some(std::mem::take(&mut self.first))
+    }
+
     /// The next chunk; an empty one at the end of the file. `None` if there is nothing yet.
     #[inline]
     pub(super) fn take(&mut self) -> Option<io::Result<Chunk>> {
@@ -184,7 +194,7 @@ impl Inbox {
     }
 
     /// Whether nothing is unread.
-    #[cfg(test)]
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.first.is_empty()
     }

@@ -55,6 +55,7 @@ impl Default for Outbox {
 
 impl Outbox {
     /// Queues a payload, and gives the position behind it. The payload comes back with an error.
+    #[inline]
     pub(super) fn push(&mut self, payload: Payload) -> Result<u64, (Payload, io::Error)> {
         if let Some(error) = &self.failed {
             return Err((payload, error.error()));
@@ -73,6 +74,7 @@ impl Outbox {
     }
 
     /// How many bytes the kernel has not taken yet.
+    #[inline]
     pub(super) fn queued(&self) -> usize {
         if self.failed.is_some() {
             return 0;
@@ -81,6 +83,7 @@ impl Outbox {
     }
 
     /// Whether there is something that no op has taken along.
+    #[inline]
     pub(super) fn has_more(&self) -> bool {
         !self.queue.is_empty()
     }
@@ -91,11 +94,13 @@ impl Outbox {
     }
 
     /// What is queued, to be sent from.
+    #[inline]
     pub(super) fn queue(&mut self) -> &mut SendQueue {
         &mut self.queue
     }
 
     /// The kernel took `n` bytes more.
+    #[inline]
     pub(super) fn hand_over(&mut self, n: usize) {
         self.handed += n as u64;
     }
@@ -146,6 +151,7 @@ impl Outbox {
 
     /// Whether no more is queued than the high-water mark; else the position to wait for. After an
     /// error nothing is held back: whoever asks is told by what he does next.
+    #[inline]
     pub(super) fn check_room(&self) -> ControlFlow<(), u64> {
         if self.failed.is_some() || self.queued() <= self.high_water {
             return ControlFlow::Break(());
@@ -165,6 +171,7 @@ impl Outbox {
     }
 
     /// Whether the end is asked for and nothing is left before it; it is taken for sent then.
+    #[inline]
     pub(super) fn take_fin(&mut self) -> bool {
         let due = self.fin == Fin::Asked && self.handed == self.accepted && self.failed.is_none();
         if due {
@@ -174,6 +181,7 @@ impl Outbox {
     }
 
     /// The position that all have reached by now: the end of time after an error.
+    #[inline]
     pub(super) fn reached(&self) -> u64 {
         if self.failed.is_some() { u64::MAX } else { self.handed }
     }
