@@ -139,6 +139,7 @@ pub(crate) struct SendQueue {
     /// Empty only if `rest` is: most queues hold one payload, and that one lies here.
     first: Option<Payload>,
     /// What follows it; boxed, as there is rarely anything.
+    #[expect(clippy::box_collection, reason = "one word instead of three while idle")]
     rest: Option<Box<VecDeque<Payload>>>,
     /// How many bytes of `first` are gone already.
     offset: usize,

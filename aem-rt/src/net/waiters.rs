@@ -36,6 +36,7 @@ pub(super) struct Waiters {
     /// There rarely are two, and one needs no allocation.
     first: Option<Wait>,
     /// Boxed, and only there while there are any, so that an idle stream does not pay for it.
+    #[expect(clippy::box_collection, reason = "one word instead of three while idle")]
     others: Option<Box<Vec<Wait>>>,
     last_id: u64,
 }

@@ -15,6 +15,7 @@ use super::{panic_of, run};
 const MOMENT: Duration = Duration::from_millis(20);
 
 /// A number that may or may not be open.
+#[derive(Debug)]
 struct Number(RawFd);
 
 impl AsFd for Number {
@@ -44,16 +45,16 @@ fn pair() -> (UnixStream, UnixStream) {
 #[test]
 fn what_cannot_be_watched_is_an_error_at_registration() {
     run(async || {
-        let error = AsyncFd::new(Number(closed_number())).err().expect("closed");
+        let error = AsyncFd::new(Number(closed_number())).expect_err("closed");
         assert_eq!(error.raw_os_error(), Some(libc::EBADF));
         for path in ["/proc/self/exe", "/"] {
             let file = std::fs::File::open(path).expect("a file");
-            let error = AsyncFd::new(file).err().expect("always ready");
+            let error = AsyncFd::new(file).expect_err("always ready");
             assert!(error.to_string().contains("regular file"), "{path}: {error}");
         }
         let (ours, _theirs) = pair();
         let first = AsyncFd::new(&ours).expect("registered");
-        let error = AsyncFd::new(&ours).err().expect("registered already");
+        let error = AsyncFd::new(&ours).expect_err("registered already");
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         assert!(error.to_string().contains("registered"), "{error}");
         drop(first);

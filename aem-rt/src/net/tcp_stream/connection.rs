@@ -2,8 +2,9 @@
 //!
 //! A [`Connection`] is the sink of its ops. One multishot receive is armed when somebody first
 //! wants data, and stays armed until the inbox is full. What is queued is sent as one when the jobs
-//! that were ready have run; if the kernel has no room for it, an op waits for that, one at a time. Each cell is borrowed for plain data only; wakers and
-//! payloads go to the reactor or are dropped after the borrow (OUTSIDE).
+//! that were ready have run; if the kernel has no room for it, an op waits for that, one at a time.
+//! Each cell is borrowed for plain data only; wakers and payloads go to the reactor or are dropped
+//! after the borrow (OUTSIDE).
 //!
 //! When the last handle is dropped, the reactor sends what is left and closes the socket then.
 

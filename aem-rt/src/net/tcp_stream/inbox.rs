@@ -28,6 +28,7 @@ pub(super) struct Inbox {
     /// Empty only if there is no `rest`.
     first: Chunk,
     /// What came behind it, if anything did: boxed, as an inbox rarely holds two chunks.
+    #[expect(clippy::box_collection, reason = "one word instead of three while idle")]
     rest: Option<Box<VecDeque<Chunk>>>,
     /// What all chunks count for.
     cost: usize,
