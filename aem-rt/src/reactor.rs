@@ -71,6 +71,11 @@ pub(crate) trait Sink {
 /// enough where a cancel is ours to grant; a kernel that has its own view gets a few more.
 const DRAIN_TURNS: usize = 64;
 
+/// So many sinks may flush themselves between two looks at the kernel. More than that are dozens of
+/// busy connections, whose jobs then run once more; a single one that sends in a loop is held up by it
+/// after half a millisecond.
+const FLUSHES_PER_TURN: u32 = 64;
+
 /// No worker's address, and not that of none, which is zero.
 const NOBODY: usize = 1;
 
@@ -87,6 +92,8 @@ pub(crate) struct Reactor {
     /// The address of the worker whose reactor this is, as [`sync::current`] gives it; [`NOBODY`]
     /// before there is one, and after the end.
     worker: Cell<usize>,
+    /// How many sinks did not wait for the reactor in this turn.
+    flushed_by_themselves: Cell<u32>,
     scale: Scale,
     turn_time: Cell<Reading>,
     /// The list that a turn fills and empties, kept for its memory.
@@ -113,6 +120,7 @@ impl Reactor {
             shutdown_requested: Cell::new(false),
             closed: Cell::new(false),
             worker: Cell::new(NOBODY),
+            flushed_by_themselves: Cell::new(0),
             scale,
             turn_time: Cell::new(now),
             wakes: Cell::default(),
@@ -183,6 +191,15 @@ impl Reactor {
     #[inline]
     pub(crate) fn mark_dirty(&self, sink: Rc<dyn Sink>) {
         self.mailbox.mark_dirty(sink);
+    }
+
+    /// Whether `sink`, which was marked dirty and nothing after it, may flush itself now instead: a
+    /// few may in each turn, so that a job which sends in a loop lets others run (BOUND).
+    pub(crate) fn may_flush_now<T: Sink>(&self, sink: &Rc<T>) -> bool {
+        let made = self.flushed_by_themselves.get();
+        let may = made < FLUSHES_PER_TURN && self.mailbox.unmark_last(Rc::as_ptr(sink).cast());
+        self.flushed_by_themselves.set(made + u32::from(may));
+        may
     }
 
     /// Sends what one call takes of `queue`, if the keeper can do that at once; what was sent is
@@ -366,6 +383,7 @@ impl Reactor {
         let wait = if idle { self.wait_until(limit) } else { Some(Duration::ZERO) };
         let result = self.backend.borrow_mut().wait(wait);
         self.turn_time.set(Reading::take());
+        self.flushed_by_themselves.set(0);
         self.deliver(&mut wakes);
         self.expire(&mut wakes);
         if self.backend.borrow_mut().take_closed() > 0 {

@@ -4,7 +4,8 @@
 //! share is a [`connection`], with an [`inbox`] for what was received and not read, and an
 //! [`outbox`] for what was sent and not taken by the kernel. Reading gives out the chunks that the
 //! runtime received; sending queues what it is given and never waits; everything that is queued
-//! during a turn leaves in one system call.
+//! during a turn leaves in one system call, but that one who has the only handle and awaits his send
+//! is not made to wait for the end of the turn.
 //!
 //! It promises: a cancelled await loses no byte (KEPT); bytes leave in the order of the sends;
 //! the first error of sending is kept and told again; what is held unread is bounded, and so is

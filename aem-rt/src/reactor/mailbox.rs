@@ -23,7 +23,14 @@ impl Mailbox {
         self.dirty.borrow_mut().push_back(sink);
     }
 
+    /// Takes back the mark of `sink`, if it was the last one made.
     #[inline]
+    pub(super) fn unmark_last(&self, sink: *const ()) -> bool {
+        let mut dirty = self.dirty.borrow_mut();
+        // One that is taken back here goes by the caller's own reference, and drops nothing.
+        dirty.pop_back_if(|last| std::ptr::eq(Rc::as_ptr(last).cast(), sink)).is_some()
+    }
+
     pub(super) fn is_dirty(&self) -> bool {
         !self.dirty.borrow().is_empty()
     }
