@@ -183,32 +183,15 @@ impl<S: Stream + 'static> Core<S> {
 
     /// A run, until there is nothing to do or the budget is spent.
     fn work_through(self: Pin<&Self>, context: &mut Context<'_>) -> Poll<Ending> {
-        for _ in 0..RUN_EVENTS {
+        let mut left = RUN_EVENTS;
+        while left > 0 {
             if self.has(STOPPED) {
                 return Poll::Ready(Ok(End::Stopped));
             }
             let Some(mut face) = self.face.take() else {
                 return Poll::Ready(Ok(End::Stopped));
             };
-            let busy = face.is_busy();
-            if !busy && let Some(successor) = self.successor.take() {
-                face.retire();
-                self.face.set(Some(successor));
-                discard(face);
-                continue;
-            }
-            let result = contain(|| {
-                if busy {
-                    face.resume(context).map(Step::Said)
-                } else {
-                    self.step(&mut face, context)
-                }
-            });
-            if matches!(result, Ok(Poll::Ready(Step::Said(Ok(Next::Keep))))) && !self.has(STOPPED) {
-                // What nearly every event comes to.
-                self.face.set(Some(face));
-                continue;
-            }
+            let result = contain(|| self.work(&mut face, &mut left, context));
             match self.judge(face, result) {
                 Verdict::Go => {}
                 Verdict::Wait => return Poll::Pending,
@@ -217,6 +200,35 @@ impl<S: Stream + 'static> Core<S> {
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Steps, until one comes to something else than to going on with the next event.
+    #[inline]
+    fn work(
+        self: Pin<&Self>,
+        face: &mut BoxFace<S::Item>,
+        left: &mut usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Step> {
+        loop {
+            *left -= 1;
+            let step = if face.is_busy() {
+                face.resume(context).map(Step::Said)
+            } else {
+                if let Some(successor) = self.successor.take() {
+                    face.retire();
+                    discard(std::mem::replace(face, successor));
+                    if self.has(STOPPED) {
+                        return Poll::Ready(Step::Said(Ok(Next::Stop)));
+                    }
+                }
+                self.step(face, context)
+            };
+            let goes_on = matches!(step, Poll::Ready(Step::Said(Ok(Next::Keep))));
+            if !goes_on || *left == 0 || self.has(STOPPED) {
+                return step;
+            }
+        }
     }
 
     /// With no event in progress: takes the next one and hands it over. Whatever of this panics, the

@@ -43,7 +43,8 @@ pub(super) struct Inbox {
 #[derive(Debug)]
 enum End {
     OfFile,
-    Failed(Kept),
+    /// Boxed: few streams fail, and all have this field.
+    Failed(Box<Kept>),
 }
 
 impl Default for Inbox {
@@ -177,7 +178,7 @@ impl Inbox {
 
     /// Receiving failed; the first error is the one that is told.
     pub(super) fn fail(&mut self, error: Kept) {
-        self.end.get_or_insert(End::Failed(error));
+        self.end.get_or_insert(End::Failed(Box::new(error)));
     }
 
     /// The stream was closed here: what is unread is gone, and the only answer is the error.
@@ -185,7 +186,7 @@ impl Inbox {
         self.first = Chunk::default();
         self.rest = None;
         (self.offset, self.cost) = (0, 0);
-        self.end = Some(End::Failed(error));
+        self.end = Some(End::Failed(Box::new(error)));
         self.closed = true;
     }
 

@@ -28,7 +28,8 @@ pub(super) struct Outbox {
     /// `usize::MAX` for none.
     high_water: usize,
     fin: Fin,
-    failed: Option<Kept>,
+    /// Boxed: few streams fail, and all have this field.
+    failed: Option<Box<Kept>>,
 }
 
 /// How far the end of our sending is.
@@ -121,13 +122,13 @@ impl Outbox {
     /// Sending is over. What is still queued comes back, to be dropped where nothing is borrowed.
     #[must_use = "payloads are dropped by the caller, after the borrow"]
     pub(super) fn fail(&mut self, error: Kept) -> SendQueue {
-        self.failed.get_or_insert(error);
+        self.failed.get_or_insert_with(|| Box::new(error));
         self.take_queue()
     }
 
     /// Whether sending has failed or was closed.
     pub(super) fn error(&self) -> Option<io::Error> {
-        self.failed.as_ref().map(Kept::error)
+        self.failed.as_ref().map(|error| error.error())
     }
 
     /// Whether everything before `position` is with the kernel; else the position to wait for. It
