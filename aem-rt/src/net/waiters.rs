@@ -187,7 +187,11 @@ pub(super) trait WaitList {
     fn with<R>(&self, act: impl FnOnce(&mut Waiters) -> R) -> R;
 
     /// Takes out the wait of a future that is dropped.
+    #[inline]
     fn forget(&self, wait: &WaitId) {
+        if wait.0 == 0 {
+            return;
+        }
         let waker = self.with(|waiters| waiters.remove(wait));
         drop(waker);
     }
@@ -203,6 +207,40 @@ pub(super) trait WaitList {
 impl WaitList for RefCell<Waiters> {
     fn with<R>(&self, act: impl FnOnce(&mut Waiters) -> R) -> R {
         act(&mut self.borrow_mut())
+    }
+}
+
+/// A list for what is rarely waited for: it costs a word until somebody does.
+///
+/// From then on it stays, as the numbers of its waits must not begin again.
+#[derive(Debug, Default)]
+pub(super) struct RareWaiters(RefCell<Option<Box<Waiters>>>);
+
+impl RareWaiters {
+    /// Whether nobody waits.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.borrow().as_ref().is_none_or(|waiters| waiters.is_empty())
+    }
+
+    /// Moves the wakers of all who wait for `position` or less into `wakes`.
+    #[inline]
+    pub(super) fn wake_reached(&self, position: u64, wakes: &mut impl Extend<Waker>) {
+        if let Some(waiters) = &mut *self.0.borrow_mut() {
+            waiters.wake_reached(position, wakes);
+        }
+    }
+}
+
+impl WaitList for RareWaiters {
+    fn with<R>(&self, act: impl FnOnce(&mut Waiters) -> R) -> R {
+        act(self.0.borrow_mut().get_or_insert_default())
+    }
+
+    fn wake_all_now(&self, reactor: &Reactor) {
+        let mut wakes = Wakes::default();
+        self.wake_reached(u64::MAX, &mut wakes);
+        reactor.wake_all(wakes);
     }
 }
 

@@ -23,7 +23,7 @@ use crate::backend::{Descriptor, Op};
 use crate::chunk::Chunk;
 use crate::net::home;
 use crate::net::kept::Kept;
-use crate::net::waiters::{ANYTHING, Asker, WaitId, WaitList, Waiters, poll_or_wait};
+use crate::net::waiters::{ANYTHING, Asker, RareWaiters, WaitId, WaitList, Waiters, poll_or_wait};
 use crate::payload::{Payload, SendQueue};
 use crate::reactor::{self, Answer, Reactor, Sink, Token, Wakes};
 
@@ -39,7 +39,7 @@ pub(super) struct Connection {
     /// Those who wait for bytes.
     pub(super) readers: RefCell<Waiters>,
     /// Those who wait for bytes of ours to leave.
-    pub(super) writers: RefCell<Waiters>,
+    pub(super) writers: RareWaiters,
 }
 
 /// The references of a stream with one handle that waits for its send: the handle's, that of the
@@ -76,7 +76,7 @@ impl Connection {
             inbox: RefCell::default(),
             outbox: RefCell::default(),
             readers: RefCell::default(),
-            writers: RefCell::default(),
+            writers: RareWaiters::default(),
         })
     }
 
@@ -351,7 +351,7 @@ impl Connection {
             }
         }
         let reached = self.outbox.borrow().reached();
-        self.writers.borrow_mut().wake_reached(reached, wakes);
+        self.writers.wake_reached(reached, wakes);
         // An error here says that the connection is gone, which the next read tells as well.
         let _ = self.send_fin();
     }
@@ -395,7 +395,7 @@ impl Sink for Connection {
             // The last handle is gone, and with it goes all this: a waker that a poll function left
             // here is dropped where anyone's code may run.
             self.readers.borrow_mut().wake_all(wakes);
-            self.writers.borrow_mut().wake_all(wakes);
+            self.writers.wake_reached(u64::MAX, wakes);
         }
     }
 }
