@@ -155,6 +155,12 @@ impl Registry {
         self.shut.set(true);
     }
 
+    /// Whether there is a descriptor to be closed.
+    #[inline]
+    pub(super) fn has_closing(&self) -> bool {
+        !self.closing.borrow().is_empty()
+    }
+
     /// The next descriptor to be closed.
     pub(super) fn next_closing(&self) -> Option<(Hold, Port)> {
         self.closing.borrow_mut().pop()

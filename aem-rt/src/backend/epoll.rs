@@ -279,7 +279,9 @@ impl EpollKeeper {
 
     pub(super) fn wait(&mut self, wait: Option<Duration>) -> io::Result<()> {
         // What was dropped since the last turn must not stay open while we sleep.
-        self.close_descriptors();
+        if self.registry.has_closing() {
+            self.close_descriptors();
+        }
         let idle = self.work.is_empty() && self.cancelled.is_empty() && self.done.is_empty();
         let busy = !idle || self.closed > 0;
         let wait = if busy { Some(Duration::ZERO) } else { wait };

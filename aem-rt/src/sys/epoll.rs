@@ -71,6 +71,7 @@ impl Epoll {
     /// Waits for events for at most `wait`, for ever without one, and puts them into `events`.
     ///
     /// A signal ends the wait with no event: whoever waited looks around and waits again.
+    #[inline]
     pub(crate) fn wait(&self, events: &mut Events, wait: Option<Duration>) -> io::Result<()> {
         events.count = 0;
         let result = match wait {
@@ -96,6 +97,7 @@ impl Epoll {
         }
     }
 
+    #[inline]
     fn wait_coarse(&self, events: &mut Events, wait_ms: libc::c_int) -> io::Result<usize> {
         let (buffer, capacity) = events.room();
         // SAFETY: `buffer` has room for `capacity` events and is borrowed mutably for the call.

@@ -220,6 +220,36 @@ fn a_send_waits_for_room_and_sends_each_byte_once() {
 }
 
 #[test]
+fn a_send_at_once_takes_what_fits_and_an_op_waits_for_room() {
+    for attach in BOTH {
+        let mut keeper = keeper();
+        let (socket, mut peer) = unix_pair(&mut keeper, attach);
+        let mut queue = Box::new(SendQueue::default());
+        let whole: Vec<u8> = (0..2_000_000_u32).map(|index| (index >> 3) as u8).collect();
+        whole.chunks(50_000).for_each(|piece| queue.push(piece.to_vec()));
+        let mut sent = 0;
+        while let Some(result) = keeper.send_now(&socket, &mut queue) {
+            sent += result.unwrap();
+        }
+        assert_eq!(queue.bytes(), whole.len() - sent);
+        assert!(sent > 0 && !queue.is_empty(), "the room never ended");
+        let mut received = vec![0; whole.len()];
+        keeper.submit(Op::Send { socket: socket.clone(), queue });
+        assert!(keeper.quiet().is_empty(), "there is no room");
+        assert!(
+            keeper.send_now(&socket, &mut SendQueue::default()).is_none(),
+            "an op is before it"
+        );
+        peer.read_exact(&mut received[..sent]).unwrap();
+        let done = keeper.collect(ended);
+        let Answer::Sent { queue, result } = &done[0].answer else { panic!("{done:?}") };
+        assert_eq!(queue.bytes(), whole.len() - sent - result.as_ref().unwrap());
+        peer.read_exact(&mut received[sent..][..*result.as_ref().unwrap()]).unwrap();
+        assert!(received[..sent] == whole[..sent]);
+    }
+}
+
+#[test]
 fn a_send_to_a_closed_peer_is_an_error_and_no_signal() {
     let mut keeper = keeper();
     let (socket, peer) = unix_pair(&mut keeper, Attach::Now);

@@ -82,6 +82,7 @@ impl Chunks {
 impl Stream for Chunks {
     type Item = io::Result<Chunk>;
 
+    #[inline]
     fn poll_next(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -52,6 +52,42 @@ fn bytes_go_both_ways() {
     });
 }
 
+/// One who has the only handle sends at once, a limited number of times in a turn (BOUND).
+#[test]
+fn one_who_sends_in_a_loop_lets_others_run() {
+    block_on(async {
+        let (ours, mut theirs) = mixed_pair().await;
+        let others_ran = std::rc::Rc::new(std::cell::Cell::new(0));
+        let ran = std::rc::Rc::clone(&others_ran);
+        let other = crate::spawn(async move {
+            loop {
+                ran.set(ran.get() + 1);
+                crate::yield_now().await;
+            }
+        });
+        for _ in 0..1000 {
+            ours.send("x").await.unwrap();
+        }
+        assert!(others_ran.get() >= 10, "the other job ran {} times", others_ran.get());
+        other.abort();
+        theirs.read_exact(&mut [0; 1000]).unwrap();
+    });
+}
+
+/// Whoever else has a handle may have something to add: it leaves in the same system call.
+#[test]
+fn what_several_handles_send_in_a_turn_leaves_as_one() {
+    block_on(async {
+        let (ours, theirs) = pair().await;
+        let clone = ours.clone();
+        let other = crate::spawn(async move { clone.send("two").await });
+        let (sent, received) = join(ours.send("one "), theirs.recv()).await;
+        sent.unwrap();
+        other.await.unwrap().unwrap();
+        assert_eq!(&received.unwrap()[..], b"one two");
+    });
+}
+
 /// A `recv` that was dropped while it waited takes nothing with it (KEPT).
 #[test]
 fn dropped_recv_loses_nothing() {
