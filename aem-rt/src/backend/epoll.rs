@@ -14,6 +14,8 @@
 //! a port that may have more stays on the work list, and while that list is not empty the keeper
 //! does not sleep. Events cost no allocation.
 
+mod watchers;
+
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -25,7 +27,7 @@ use slab::Slab;
 
 use super::descriptor::{Descriptor, Hold, Port as PortId, Registry};
 use super::ledger::{Ledger, Token};
-use super::op::{Answer, Completion, Interest, Op};
+use super::op::{Answer, Completion, Op};
 use super::pool::{Pool, Reception};
 use super::{Attach, Config, refusal};
 use crate::payload::SendQueue;
@@ -431,7 +433,7 @@ impl EpollKeeper {
             port.write = Readiness::Ready;
         }
         if !port.watchers.is_empty() {
-            self.answer_watchers(index, told(edge), true);
+            self.answer_watchers(index, watchers::told(edge), true);
         }
         self.attempt(index)
     }
@@ -626,66 +628,6 @@ impl EpollKeeper {
         // Whatever came since the attempt is told as the entry's first edge.
         self.attach(index, fd).map_err(refusal)
     }
-
-    /// Asks `poll(2)` for the polls of a port that have just come.
-    #[cold]
-    fn ask(&mut self, index: usize) {
-        let (mut interest, mut asked) = (Interest::NONE, None);
-        for token in &self.ports[index].watchers {
-            if let Some(Op::Poll { descriptor, interest: part }) = self.ledger.get(*token) {
-                interest |= *part;
-                asked = Some((descriptor.as_raw_fd(), *token));
-            }
-        }
-        let Some((fd, token)) = asked else { return };
-        let result = match poll::now(fd, poll_events(interest)) {
-            // The flags of poll(2) and of epoll are the same numbers.
-            Ok(0) => self.ensure_attached(token, index),
-            Ok(ready) => {
-                self.answer_watchers(index, told(ready as u16 as u32), false);
-                Ok(())
-            }
-            Err(error) => Err(error),
-        };
-        let Err(error) = result else { return };
-        // Every poll of this port hears of it; an io::Error cannot be cloned, its code can.
-        let code = error.raw_os_error();
-        for token in std::mem::take(&mut self.ports[index].watchers) {
-            let error =
-                code.map_or_else(|| io::Error::from(error.kind()), io::Error::from_raw_os_error);
-            match self.ledger.get(token) {
-                Some(Op::Poll { .. }) => {
-                    let last = self.finish(token, Answer::Failed(error));
-                    self.done.push_back(last);
-                }
-                _ => self.ports[index].watchers.push(token),
-            }
-        }
-    }
-
-    /// Answers those watchers of a port that `ready` concerns; `edge` says that it is news.
-    fn answer_watchers(&mut self, index: usize, ready: Interest, edge: bool) {
-        let mut next = 0;
-        while let Some(token) = self.ports[index].watchers.get(next).copied() {
-            match self.ledger.get(token) {
-                Some(Op::Poll { interest, .. }) if !interest.and(ready).is_none() => {
-                    let answer = Answer::Ready(interest.and(ready));
-                    // `finish` takes it out of the list, so `next` stays.
-                    let last = self.finish(token, answer);
-                    self.done.push_back(last);
-                }
-                Some(Op::Changes { .. }) if edge => {
-                    self.done.push_back(Completion {
-                        token,
-                        answer: Answer::Ready(ready),
-                        more: true,
-                    });
-                    next += 1;
-                }
-                _ => next += 1,
-            }
-        }
-    }
 }
 
 fn is_of_the_connection(error: &io::Error) -> bool {
@@ -730,36 +672,6 @@ fn connected(socket: &Descriptor) -> io::Result<bool> {
     // An edge may be older than the connect, so the state has the last word.
     let state = poll::now(socket.as_raw_fd(), poll::OUT)?;
     Ok(state & poll::OUT != 0 && state & poll::HUP == 0)
-}
-
-/// What flags of epoll's mean to one who polls: an error or a hang-up ends every wait.
-fn told(edge: u32) -> Interest {
-    let mut ready = Interest::NONE;
-    if edge & (flags::IN | flags::RDHUP | flags::HUP | flags::ERR) != 0 {
-        ready |= Interest::READABLE;
-    }
-    if edge & (flags::OUT | flags::HUP | flags::ERR) != 0 {
-        ready |= Interest::WRITABLE;
-    }
-    if edge & (flags::PRI | flags::HUP | flags::ERR) != 0 {
-        ready |= Interest::PRIORITY;
-    }
-    ready
-}
-
-/// What `poll(2)` is asked for an interest.
-fn poll_events(interest: Interest) -> i16 {
-    let mut events = 0;
-    if interest.is_readable() {
-        events |= poll::IN | poll::RDHUP;
-    }
-    if interest.is_writable() {
-        events |= poll::OUT;
-    }
-    if interest.is_priority() {
-        events |= poll::PRI;
-    }
-    events
 }
 
 #[cfg(test)]

@@ -57,3 +57,6 @@ impl Scale {
         self.start + Duration::from_nanos(reading.since(self.zero))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use std::time::Instant;
 use socket2::SockRef;
 
 use super::*;
+use crate::backend::Interest;
 use crate::backend::pool::BUFFER_SIZE;
 
 /// Nothing here takes longer, unless it hangs.
