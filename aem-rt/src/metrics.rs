@@ -1,9 +1,9 @@
 //! What the runtime counts: always there, without a build flag.
 //!
-//! [`jobs`] lists what lives on this worker, [`metrics`] sums up. Run counts are exact. Times of handlers are
-//! measured at each run, neighbours sharing a reading of the clock; times of tasks are estimates from one
-//! poll in 64, as a reading costs more than a wake. A turn longer than 5 ms makes the next one timed
-//! job by job.
+//! [`jobs`](crate::jobs) lists what lives on this worker, [`metrics`](crate::metrics()) sums up. Run
+//! counts are exact. Times of handlers are measured at each run, neighbours sharing a reading of the
+//! clock; times of tasks are estimates from one poll in 64, as a reading costs more than a wake. A turn
+//! longer than 5 ms makes the next one timed job by job.
 
 use std::fmt;
 use std::panic::Location;

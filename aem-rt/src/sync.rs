@@ -7,7 +7,7 @@
 //! Two things have no twin in loom and so get a function of their own: [`peek`], a load that loom does
 //! not let hide a race, and the address of the thread's current worker.
 //!
-//! For tests there is [`model`]: a piece of concurrent code that loom runs in every order, and that a
+//! For tests there is `model`: a piece of concurrent code that loom runs in every order, and that a
 //! build without loom runs some hundred times with real threads.
 
 #[cfg(not(loom))]
