@@ -1,6 +1,6 @@
 //! Streams over loopback, looked at from inside.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
@@ -57,8 +57,8 @@ fn bytes_go_both_ways() {
 fn one_who_sends_in_a_loop_lets_others_run() {
     block_on(async {
         let (ours, mut theirs) = mixed_pair().await;
-        let others_ran = std::rc::Rc::new(std::cell::Cell::new(0));
-        let ran = std::rc::Rc::clone(&others_ran);
+        let others_ran = Rc::new(Cell::new(0));
+        let ran = Rc::clone(&others_ran);
         let other = crate::spawn(async move {
             loop {
                 ran.set(ran.get() + 1);
