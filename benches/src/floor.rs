@@ -240,10 +240,10 @@ pub unsafe fn block_on<F: Future>(future: F) -> F::Output {
     let waker = unsafe { Waker::from_raw(raw) };
     let mut context = Context::from_waker(&waker);
     let output = loop {
-        if woken.replace(false) {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-                break output;
-            }
+        if woken.replace(false)
+            && let Poll::Ready(output) = future.as_mut().poll(&mut context)
+        {
+            break output;
         }
         let Some(task) = queue.pop() else {
             assert!(woken.get(), "nothing can run any more");
