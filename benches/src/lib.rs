@@ -7,7 +7,10 @@
 
 pub mod contenders;
 pub mod floor;
+pub mod hyper_server;
 pub mod meter;
 pub mod rounds;
+pub mod server;
 pub mod timers;
 pub mod workloads;
+pub mod wrk;

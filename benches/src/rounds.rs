@@ -141,9 +141,21 @@ pub struct Arguments {
 impl Arguments {
     /// Reads `[--quick] [--rounds N] [PART ..]`, where a part is any piece of its name.
     pub fn read(rounds: usize) -> Arguments {
+        Arguments::read_beside(rounds, |_, _| false)
+    }
+
+    /// The same for a program that has words of its own: `is_own` is shown each word first, with
+    /// those that follow, of which it may take some.
+    pub fn read_beside(
+        rounds: usize,
+        mut is_own: impl FnMut(&str, &mut dyn Iterator<Item = String>) -> bool,
+    ) -> Arguments {
         let mut arguments = Arguments { quick: false, rounds, only: Vec::new() };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
+            if is_own(&word, &mut words) {
+                continue;
+            }
             match word.as_str() {
                 "--quick" => {
                     arguments.quick = true;

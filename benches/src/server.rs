@@ -1,0 +1,200 @@
+//! Servers that are processes of their own: started, asked, metered, ended.
+//!
+//! A server is held to one core and its client to another, so that neither takes the other's time. Its
+//! cost is the processor time of its whole process, and of those it started, as the scheduler counts it.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The core of all servers. Only one is busy at a time.
+pub const SERVER_CORE: usize = 0;
+
+/// The core of the one who asks.
+pub const CLIENT_CORE: usize = 1;
+
+/// How long a server may take to come or to go.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long an answer may take, outside of what is measured.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Between two looks at what is to come.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Holds this thread, and the processes it starts from now on, to one core.
+///
+/// # Errors
+///
+/// The machine has no such core, or this process may not have it.
+pub fn hold_to_core(core: usize) -> io::Result<()> {
+    // SAFETY: a set is plain bits, all zero is the empty one.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is there, and a core beyond its end is not added.
+    unsafe { libc::CPU_SET(core, &mut set) };
+    // SAFETY: the kernel reads as many bytes as it is told, which are the set.
+    match unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A server that runs, and ends with this.
+#[derive(Debug)]
+pub struct Server {
+    process: Child,
+    address: SocketAddr,
+    /// What it was given for itself, which goes with it.
+    directory: Option<PathBuf>,
+}
+
+impl Server {
+    /// Starts a server whose first line begins with `http://ADDR/`.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or ends before it has said so.
+    pub fn start(command: &mut Command) -> io::Result<Server> {
+        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        let stdout = process.stdout.take().expect("it is piped");
+        // From here on it is ended whatever happens.
+        let mut server = Server { process, address: ([0; 4], 0).into(), directory: None };
+        BufReader::new(stdout).read_line(&mut line)?;
+        let address = line.strip_prefix("http://").and_then(|rest| rest.split('/').next());
+        server.address = address
+            .and_then(|address| address.parse().ok())
+            .ok_or_else(|| io::Error::other(format!("no address in its first line {line:?}")))?;
+        Ok(server)
+    }
+
+    /// Starts nginx with one worker and a configuration of its own.
+    ///
+    /// # Errors
+    ///
+    /// It is not installed, or does not come.
+    pub fn start_nginx(root: &Path) -> io::Result<Server> {
+        let directory = std::env::temp_dir().join(format!("aem-benches-{}", std::process::id()));
+        fs::create_dir_all(&directory)?;
+        // Between this and nginx somebody else could take the port; then nginx says so and ends.
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let configuration = directory.join("nginx.conf");
+        fs::write(&configuration, nginx_configuration(address, root))?;
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(&directory).arg("-c").arg(&configuration).args(["-e", "stderr"]);
+        let process = match command.stdin(Stdio::null()).stdout(Stdio::null()).spawn() {
+            Ok(process) => process,
+            Err(error) => {
+                fs::remove_dir_all(&directory)?;
+                return Err(error);
+            }
+        };
+        let mut server = Server { process, address, directory: Some(directory) };
+        let began = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if server.process.try_wait()?.is_some() || began.elapsed() > PATIENCE {
+                return Err(io::Error::other("it did not come"));
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(server)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The processor time that it and its children have had, in nanoseconds.
+    ///
+    /// # Errors
+    ///
+    /// It has ended, or this kernel does not count.
+    pub fn cpu_nanos(&self) -> io::Result<u64> {
+        let own = self.process.id();
+        let mut sum = cpu_nanos_of(own)?;
+        for child in children_of(own)? {
+            sum += cpu_nanos_of(child)?;
+        }
+        Ok(sum)
+    }
+
+    /// The body it answers to a GET of `/NAME`.
+    ///
+    /// # Errors
+    ///
+    /// The connection's, and an answer that is not 200.
+    pub fn get(&self, name: &str) -> io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        write!(stream, "GET /{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+        match end {
+            Some(end) if answer.starts_with(b"HTTP/1.1 200 ") => Ok(answer.split_off(end + 4)),
+            _ => Err(io::Error::other(format!("no page for /{name}"))),
+        }
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        // SAFETY: a signal to a child that was not waited for, so the number is still its own.
+        unsafe { libc::kill(self.process.id() as libc::pid_t, libc::SIGTERM) };
+        let began = Instant::now();
+        while self.process.try_wait()?.is_none() {
+            if began.elapsed() > PATIENCE {
+                self.process.kill()?;
+            }
+            thread::sleep(LOOK);
+        }
+        self.directory.take().map_or(Ok(()), fs::remove_dir_all)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            eprintln!("a server was not ended: {error}");
+        }
+    }
+}
+
+fn nginx_configuration(address: SocketAddr, root: &Path) -> String {
+    // SAFETY: it asks for a number and touches nothing.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    // As root it would go to a user who may not be able to read the site.
+    let user = if is_root { "user root root;" } else { "" };
+    let root = root.display();
+    format!(
+        "{user} daemon off; worker_processes 1; pid nginx.pid; error_log stderr;
+        events {{ worker_connections 1024; }}
+        http {{
+            access_log off; sendfile on; default_type text/html;
+            keepalive_timeout 1h; keepalive_requests 1000000000;
+            client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+            uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+            server {{ listen {address}; root \"{root}\"; }}
+        }}\n"
+    )
+}
+
+/// The sum over the threads of a process.
+fn cpu_nanos_of(process: u32) -> io::Result<u64> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{process}/task"))? {
+        let figures = fs::read_to_string(task?.path().join("schedstat"))?;
+        let nanos = figures.split_whitespace().next().and_then(|nanos| nanos.parse::<u64>().ok());
+        sum += nanos.ok_or_else(|| io::Error::other("schedstat without a figure"))?;
+    }
+    Ok(sum)
+}
+
+/// Those that its main thread started.
+fn children_of(process: u32) -> io::Result<Vec<u32>> {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"))?;
+    Ok(children.split_whitespace().filter_map(|child| child.parse().ok()).collect())
+}
