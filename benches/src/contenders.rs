@@ -1,4 +1,5 @@
-//! The contenders, behind one trait: a fresh runtime for each round, and tasks that stay on its thread.
+//! The contenders, behind one trait: a fresh runtime for each round, and tasks that stay on its
+//! thread.
 
 use std::future::poll_fn;
 use std::io;
@@ -69,7 +70,8 @@ impl Runtime for Floor {
     type Task = floor::JoinHandle<u64>;
 
     fn block_on<F: Future + 'static>(future: F) -> io::Result<F::Output> {
-        // SAFETY: no workload sends a waker where WAKES_FROM_AFAR is false, and all await their tasks.
+        // SAFETY: no workload sends a waker where WAKES_FROM_AFAR is false, and all await their
+        // tasks.
         Ok(unsafe { floor::block_on(future) })
     }
 
@@ -205,12 +207,14 @@ impl Timers for Smol {
     }
 }
 
-/// monoio, on io_uring.
+/// monoio, on io_uring. Its wakers may leave the thread with its feature `sync` only, which makes
+/// every task of it dearer; without it a wake from another thread ends in a loop without end.
 #[derive(Debug)]
 pub struct Monoio;
 
 impl Runtime for Monoio {
     const NAME: &'static str = "monoio";
+    const WAKES_FROM_AFAR: bool = false;
     type Task = monoio::task::JoinHandle<u64>;
 
     fn block_on<F: Future + 'static>(future: F) -> io::Result<F::Output>

@@ -1,8 +1,8 @@
 //! A file server on hyper and tokio's current-thread runtime, for AEMhttpd to be measured beside.
 //!
-//! It serves the files of one directory, without subdirectories, and says of each what AEMhttpd says:
-//! length, type, and when it was modified. Its first line on stdout is `http://ADDR/`. It ends when
-//! it is killed.
+//! It serves the files of one directory, without subdirectories, and says of each what AEMhttpd
+//! says: length, type, and when it was modified. Its first line on stdout is `http://ADDR/`. It
+//! ends when it is killed.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

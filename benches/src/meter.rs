@@ -1,8 +1,8 @@
 //! What a piece of work costs: processor time of this thread, and allocations on it.
 //!
 //! Processor time and not the wall clock, as the machine may be shared: what somebody else does on
-//! this core is not counted. Time in the kernel is. [`Counting`] is an allocator for the program that
-//! counts allocations; where it is not installed these stay at zero.
+//! this core is not counted. Time in the kernel is. [`Counting`] is an allocator for the program
+//! that counts allocations; where it is not installed these stay at zero.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,7 +1,8 @@
 //! Servers that are processes of their own: started, asked, metered, ended.
 //!
-//! A server is held to one core and its client to another, so that neither takes the other's time. Its
-//! cost is the processor time of its whole process, and of those it started, as the scheduler counts it.
+//! A server is held to one core and its client to another, so that neither takes the other's time.
+//! Its cost is the processor time of its whole process, and of those it started, as the scheduler
+//! counts it.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};

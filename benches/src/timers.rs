@@ -1,9 +1,9 @@
 //! Timers that are set and taken back before they fire, as timeouts are.
 //!
-//! A timer is inserted by making a contender's sleep and polling it once: whichever of the two puts it
-//! into the runtime's order, and a reading of the clock, are in the cost. It is cancelled by dropping it.
-//! The place the futures stand in was written to before, so that its page faults are nobody's cost;
-//! what a runtime grows of its own is its own.
+//! A timer is inserted by making a contender's sleep and polling it once: whichever of the two puts
+//! it into the runtime's order, and a reading of the clock, are in the cost. It is cancelled by
+//! dropping it. The place the futures stand in was written to before, so that its page faults are
+//! nobody's cost; what a runtime grows of its own is its own.
 
 use std::future::poll_fn;
 use std::io;
@@ -93,7 +93,8 @@ impl<S: Future> Slots<S> {
     fn each(&mut self) -> impl Iterator<Item = Pin<&mut Option<S>>> {
         // SAFETY: the slice is only taken apart into places that stay pinned.
         let slots = unsafe { self.slots.as_mut().get_unchecked_mut() };
-        // SAFETY: a place of a pinned slice; nothing moves out of one, as `each` is the only way in.
+        // SAFETY: a place of a pinned slice; nothing moves out of one, for `each` is the only way
+        // in.
         slots.iter_mut().map(|slot| unsafe { Pin::new_unchecked(slot) })
     }
 

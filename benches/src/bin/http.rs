@@ -1,10 +1,12 @@
-//! AEMhttpd beside nginx with one worker and hyper on tokio's current-thread runtime, asked by `wrk`.
+//! AEMhttpd beside nginx with one worker and hyper on tokio's current thread, asked by `wrk`.
 //!
-//! `cargo run --release --bin http [-- --quick] [--rounds N] [--seconds N] [--aemhttpd PATH] [PAGE ..]`
+//! ```text
+//! cargo run --release --bin http [-- --quick] [--rounds N] [--seconds N] [--aemhttpd PATH] [PAGE ..]
+//! ```
 //!
-//! AEMhttpd is built before, in the main workspace: `cargo build --release --example aemhttpd`. Every
-//! server gives the same files, and each is asked for them and compared before anything is measured.
-//! Ends with 1 if there was an error.
+//! AEMhttpd is built before, in the main workspace: `cargo build --release --example aemhttpd`.
+//! Every server gives the same files, and each is asked for them and compared before anything is
+//! measured. Ends with 1 if there was an error.
 
 use std::convert::Infallible;
 use std::fs;

@@ -46,6 +46,7 @@ fn run<R: Runtime>(part: usize, count: usize) -> io::Result<Cost> {
 
 fn contender<R: Runtime>(place: usize, count: usize) -> Option<Contender<'static>> {
     if PARTS[place].is_remote && !R::WAKES_FROM_AFAR {
+        println!("SKIPPED {}: its wakers stay on their thread", R::NAME);
         return None;
     }
     let round = move || run::<R>(place, count).map(|cost| cost.nanos);
