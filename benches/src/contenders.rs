@@ -207,8 +207,8 @@ impl Timers for Smol {
     }
 }
 
-/// monoio, on io_uring. Its wakers may leave the thread with its feature `sync` only, which makes
-/// every task of it dearer; without it a wake from another thread ends in a loop without end.
+/// monoio, on io_uring. Its wakers may leave the thread with its feature `sync` only, which is off
+/// by default and here; without it the parts that wake from another thread never ended.
 #[derive(Debug)]
 pub struct Monoio;
 

@@ -1,7 +1,8 @@
 //! AEMhttpd beside nginx with one worker and hyper on tokio's current thread, asked by `wrk`.
 //!
 //! ```text
-//! cargo run --release --bin http [-- --quick] [--rounds N] [--seconds N] [--aemhttpd PATH] [PAGE ..]
+//! cargo run --release --bin http [-- --quick] [--rounds N] [--seconds N]
+//!     [--aemhttpd PATH] [PAGE ..]
 //! ```
 //!
 //! AEMhttpd is built before, in the main workspace: `cargo build --release --example aemhttpd`.
