@@ -2,8 +2,8 @@
 //!
 //! A task is one allocation with a plain count, a plain state and an intrusive link; its waker
 //! touches nothing else. There is no atomic, no catching of panics, no name, no statistics, no
-//! other thread and no kernel. **This is unsound as an API**: a `Waker` is `Send`, and these must not be
-//! sent. It is the honest lower bound of a benchmark, and nothing to use.
+//! other thread and no kernel. **This is unsound as an API**: a `Waker` is `Send`, and these must
+//! not be sent. It is the honest lower bound of a benchmark, and nothing to use.
 
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;

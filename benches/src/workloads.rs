@@ -8,8 +8,9 @@ use std::future::poll_fn;
 use std::hint::{black_box, spin_loop};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc::{self, TryRecvError};
 use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -169,6 +170,10 @@ pub fn wake_and_switch<R: Runtime>(count: usize) -> io::Result<Cost> {
     })
 }
 
+/// How long a worker is busy at most. Some senders wait for it when its queue is full: compio's turn
+/// round until there is a place, which their figure then shows.
+const BUSY: Duration = Duration::from_millis(200);
+
 /// A task that counts its runs until it is told to end. Its waker comes out at its first run.
 async fn count_runs(
     wakers: Rc<RefCell<Vec<Waker>>>,
@@ -212,17 +217,17 @@ async fn from_afar<R: Runtime>(
         done.send(cost).expect("the worker waits");
         driver.wake();
     });
-    let cost = if is_busy {
-        loop {
-            match result.try_recv() {
-                Ok(cost) => break cost,
-                Err(_) => spin_loop(),
-            }
-        }
-    } else {
-        poll_fn(|_| result.try_recv().map_or(Poll::Pending, Poll::Ready)).await
-    };
+    let start = Instant::now();
+    while is_busy && !sender.is_finished() && start.elapsed() < BUSY {
+        spin_loop();
+    }
+    let cost = poll_fn(|_| match result.try_recv() {
+        Err(TryRecvError::Empty) => Poll::Pending,
+        cost => Poll::Ready(cost),
+    });
+    let cost = cost.await;
     sender.join().expect("the sender ends");
+    let cost = cost.expect("the sender has sent");
     ends.set(true);
     wakers.borrow().iter().for_each(Waker::wake_by_ref);
     for handle in handles {
