@@ -51,12 +51,18 @@ pub(crate) fn contain<R>(code: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(code))
 }
 
-/// Throws away what a panic carried. It is a value of the user's and may panic as it goes; a panic that
-/// carries panics without end is leaked.
-pub(crate) fn dispose(panic: Payload) {
-    if let Err(again) = contain(|| drop(panic)) {
-        std::mem::forget(again);
+/// So many panics one may carry inside the other before the innermost is leaked: nobody needs two.
+const NESTED_PANICS: usize = 8;
+
+/// Throws away what a panic carried. It is a value of the user's, and may panic in its turn.
+pub(crate) fn dispose(mut panic: Payload) {
+    for _ in 0..NESTED_PANICS {
+        match contain(|| drop(panic)) {
+            Ok(()) => return,
+            Err(again) => panic = again,
+        }
     }
+    std::mem::forget(panic);
 }
 
 #[cfg(test)]

@@ -229,11 +229,23 @@ impl Wake for Bell {
     }
 }
 
-struct Rope(StdArc<Bell>, #[expect(dead_code, reason = "a share")] Memory);
+struct Rope {
+    bell: StdArc<Bell>,
+    /// Written as the block goes.
+    gone: StdArc<Plain>,
+    _memory: Memory,
+}
 
 impl Unpark for Rope {
     fn unpark(&self) {
-        self.0.ring();
+        assert_eq!(self.gone.read(), 0, "a block that has gone is used");
+        self.bell.ring();
+    }
+}
+
+impl Drop for Rope {
+    fn drop(&mut self) {
+        self.gone.write(1);
     }
 }
 
@@ -256,7 +268,9 @@ impl Rig {
     pub(super) fn numbered(number: u64) -> Rig {
         let memory = Memory(StdArc::new(()));
         let bell = Bell::shared();
-        let home = Home::new(Box::new(Rope(StdArc::clone(&bell), memory.clone())), number);
+        let gone = Plain::shared(0);
+        let rope = Rope { bell: StdArc::clone(&bell), gone, _memory: memory.clone() };
+        let home = Home::new(Box::new(rope), number);
         let entered = home.enter();
         Rig { home, entered, bell, sleeps: Count::default(), memory }
     }
@@ -358,12 +372,9 @@ impl Rig {
         self.home.take_lost().len()
     }
 
-    /// Does something as another thread would, on this one: the worker is not the current one meanwhile.
+    /// As [`away`]; the worker is not the current one meanwhile.
     pub(super) fn away<R>(&self, act: impl FnOnce() -> R) -> R {
-        let inside = set_current(0);
-        let result = act();
-        set_current(inside);
-        result
+        away(act)
     }
 
     /// Ends the worker; nothing may have panicked. What is left of the memory is with other threads.
@@ -402,6 +413,14 @@ impl Sender {
     }
 }
 
+/// Does something as another thread would, on this one.
+pub(super) fn away<R>(act: impl FnOnce() -> R) -> R {
+    let inside = set_current(0);
+    let result = act();
+    set_current(inside);
+    result
+}
+
 /// Waits for a future on a thread that is no worker.
 pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
@@ -433,6 +452,32 @@ pub(super) fn counting_waker(rig: &Rig, count: &Count) -> Waker {
         }
     }
     Waker::from(StdArc::new(Counting(count.clone(), rig.memory.clone())))
+}
+
+/// A waker, and who can tell whether anybody still has it.
+pub(super) fn watched_waker() -> (Waker, Watch) {
+    struct Silent(#[expect(dead_code, reason = "a share")] StdArc<()>);
+    impl Wake for Silent {
+        fn wake(self: StdArc<Self>) {}
+    }
+    let watch = StdArc::new(());
+    (Waker::from(StdArc::new(Silent(StdArc::clone(&watch)))), Watch(watch))
+}
+
+/// Sees something go.
+#[derive(Debug)]
+pub(super) struct Watch(StdArc<()>);
+
+impl Watch {
+    /// Something to be watched, and this.
+    pub(super) fn new() -> (StdArc<()>, Watch) {
+        let watched = StdArc::new(());
+        (StdArc::clone(&watched), Watch(watched))
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        StdArc::strong_count(&self.0) == 1
+    }
 }
 
 /// A future that is done when all flags are up. It never wakes itself.

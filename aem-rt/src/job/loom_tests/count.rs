@@ -235,6 +235,30 @@ fn merge_against_two_remote_threads() {
 }
 
 #[test]
+fn merge_takes_over_a_debt_of_the_owner() {
+    model(|| {
+        let rig = Rig::new();
+        let (job, [mine, again, theirs, last]) = done_with_remote(&rig);
+        let probe = job.probe;
+        drop(job.waker);
+        let other = spawn(move || {
+            theirs.wake_by_ref();
+            use_and_drop(&probe, theirs);
+            drop(last);
+        });
+        // While the cell is in the mail, the owner gives up more references than count here.
+        drop(job.handle);
+        drop(mine);
+        drop(again);
+        rig.turn();
+        other.join().unwrap();
+        rig.turn();
+        assert_eq!(rig.home.registered(), 0);
+        rig.end().assert_free();
+    });
+}
+
+#[test]
 fn last_two_references_of_a_merged_job_free_it_once() {
     model(|| {
         let rig = Rig::new();

@@ -5,7 +5,9 @@ use std::future::pending;
 use std::sync::Arc as StdArc;
 use std::task::Poll;
 
-use crate::job::rig::{Count, Flag, Plain, Rig, Slot, all_up, block_on, counting_waker, poll_with};
+use crate::job::rig::{
+    Count, Flag, Plain, Rig, Slot, Watch, all_up, block_on, counting_waker, poll_with,
+};
 use crate::sync::model;
 use crate::sync::testing::spawn;
 
@@ -136,6 +138,26 @@ fn remote_spawn_against_close_without_a_reader() {
         });
         let memory = rig.end();
         other.join().unwrap();
+        memory.assert_free();
+    });
+}
+
+#[test]
+fn remote_spawn_against_the_beginning_of_the_end_does_not_run() {
+    model(|| {
+        let rig = Rig::new();
+        let (sender, ran) = (rig.sender(), Count::default());
+        let counted = ran.clone();
+        let other = spawn(move || {
+            drop(sender.spawn(async move { counted.up() }).0);
+            drop(sender);
+        });
+        rig.home.begin_closing();
+        // Sent before or after, it comes to a worker that is ending.
+        rig.turn();
+        let memory = rig.end();
+        other.join().unwrap();
+        assert_eq!(ran.get(), 0);
         memory.assert_free();
     });
 }
@@ -278,22 +300,97 @@ fn closed_worker_has_published_all_it_did() {
 }
 
 #[test]
+fn seal_drops_the_output_of_a_handle_that_left_too_late() {
+    model(|| {
+        let rig = Rig::new();
+        let (output, (watched, watch)) = (rig.output(), Watch::new());
+        let job = rig.job(async move { (output(4), watched) });
+        let handle = job.handle;
+        // It may look at the job before it is done, and leave word when the mail is closed.
+        let other = spawn(move || drop(handle));
+        rig.run_ready();
+        let memory = rig.end();
+        other.join().unwrap();
+        assert!(watch.is_gone(), "an output is kept for a waker");
+        drop(job.waker);
+        memory.assert_free();
+    });
+}
+
+#[test]
 fn seal_drops_an_output_that_holds_a_waker_of_a_cell_to_be_sealed() {
     model(|| {
         let rig = Rig::new();
-        let first_output = rig.output();
-        // The first job's output holds the last reference of the second job, which is sealed after it.
-        let holder = Slot::default();
+        // The first job's output holds the last reference of the second job, which is sealed after it, and
+        // is dropped by the seal of the first: the drop must leave the second cell to its own seal.
+        let (output, holder) = (rig.output(), Slot::default());
         let taken = holder.clone();
-        let first = rig.spawn(async move { (taken.take(), first_output(1)) });
+        let first = rig.spawn(async move { (taken.take(), output(1)) });
         let second = rig.job(async {});
         holder.put(second.waker);
         drop(second.handle);
-        rig.turn();
-        assert!(first.is_finished());
-        // Told before the end is known and pushed after it: neither the drain nor the handle drops the
-        // output, but the seal.
+        // As above.
         let other = spawn(move || drop(first));
+        rig.run_ready();
+        let memory = rig.end();
+        other.join().unwrap();
+        memory.assert_free();
+    });
+}
+
+#[test]
+fn wake_of_a_sleeper_outlives_the_worker_it_wakes() {
+    model(|| {
+        let rig = Rig::new();
+        let flag = Flag::shared();
+        let job = rig.job(all_up([&flag]));
+        rig.turn();
+        drop(job.handle);
+        assert!(rig.home.sleep());
+        let waker = job.waker;
+        let other = spawn(move || {
+            flag.raise();
+            waker.wake();
+        });
+        // The kernel ends the sleep for reasons of its own, and the worker ends before it is woken.
+        rig.home.awake();
+        let memory = rig.end();
+        other.join().unwrap();
+        memory.assert_free();
+    });
+}
+
+#[test]
+fn last_drop_for_a_sleeper_outlives_the_worker_it_wakes() {
+    model(|| {
+        let rig = Rig::new();
+        let job = rig.job(async {});
+        rig.turn();
+        drop(job.handle);
+        assert!(rig.home.sleep());
+        let (waker, probe) = (job.waker, job.probe);
+        let other = spawn(move || {
+            probe.read();
+            drop(waker);
+        });
+        // As above.
+        rig.home.awake();
+        let memory = rig.end();
+        other.join().unwrap();
+        memory.assert_free();
+    });
+}
+
+#[test]
+fn note_for_a_sleeper_outlives_the_worker_it_wakes() {
+    model(|| {
+        let rig = Rig::new();
+        let handle = rig.spawn(pending::<()>());
+        rig.turn();
+        assert!(rig.home.sleep());
+        let other = spawn(move || assert!(block_on(handle).unwrap_err().is_cancelled()));
+        // As above.
+        rig.home.awake();
         let memory = rig.end();
         other.join().unwrap();
         memory.assert_free();

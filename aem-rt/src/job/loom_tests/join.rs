@@ -5,7 +5,10 @@ use std::panic::resume_unwind;
 use std::sync::Arc as StdArc;
 use std::task::Poll;
 
-use crate::job::rig::{Count, Flag, Output, Rig, all_up, block_on, counting_waker, poll_with};
+use crate::job::rig::{
+    Count, Flag, Output, Rig, Slot, Watch, all_up, away, block_on, counting_waker, poll_with,
+    watched_waker,
+};
 use crate::sync::model;
 use crate::sync::testing::spawn;
 
@@ -229,8 +232,8 @@ fn join_dropped_while_a_waker_stays() {
 fn join_dropped_after_a_note_lets_its_waker_go() {
     model(|| {
         let rig = Rig::new();
-        let (flag, woken) = (Flag::shared(), Count::default());
-        let waker = counting_waker(&rig, &woken);
+        let flag = Flag::shared();
+        let (waker, watch) = watched_waker();
         let job = rig.job(all_up([&flag]));
         let mut handle = job.handle;
         let other = spawn(move || {
@@ -240,10 +243,99 @@ fn join_dropped_after_a_note_lets_its_waker_go() {
         rig.turn();
         other.join().unwrap();
         rig.turn();
+        assert!(watch.is_gone(), "kept for a job that lives, when nobody waits any more");
         flag.raise();
         job.waker.wake();
         rig.turn();
-        assert_eq!(woken.get(), 0, "nobody waits any more");
+        assert_eq!(rig.home.registered(), 0);
+        rig.end().assert_free();
+    });
+}
+
+#[test]
+fn join_dropped_before_its_note_is_read_lets_its_waker_go() {
+    model(|| {
+        let rig = Rig::new();
+        let flag = Flag::shared();
+        let (waker, watch) = watched_waker();
+        let job = rig.job(all_up([&flag]));
+        let (mut handle, copy) = (job.handle, job.waker.clone());
+        let other = spawn(move || {
+            // The cell may be in the mail before the note, and takes the news of the drop along.
+            copy.wake();
+            assert!(poll_with(&mut handle, &waker).is_pending());
+            drop((handle, waker));
+        });
+        rig.turn();
+        other.join().unwrap();
+        rig.turn();
+        assert!(watch.is_gone(), "kept for a job that lives, when nobody waits any more");
+        flag.raise();
+        job.waker.wake();
+        rig.turn();
+        assert_eq!(rig.home.registered(), 0);
+        rig.end().assert_free();
+    });
+}
+
+#[test]
+fn output_that_nobody_wants_goes_while_a_waker_stays() {
+    model(|| {
+        let rig = Rig::new();
+        let (output, (watched, watch)) = (rig.output(), Watch::new());
+        let job = rig.job(async move { (output(7), watched) });
+        let handle = job.handle;
+        let other = spawn(move || drop(handle));
+        rig.turn();
+        other.join().unwrap();
+        rig.turn();
+        assert!(watch.is_gone(), "an output is kept for a waker");
+        drop(job.waker);
+        assert_eq!(rig.home.registered(), 0);
+        rig.end().assert_free();
+    });
+}
+
+#[test]
+fn output_of_a_merged_job_goes_while_a_waker_stays() {
+    model(|| {
+        let rig = Rig::new();
+        let (output, (watched, watch)) = (rig.output(), Watch::new());
+        let (kept, mut watched) = (Slot::default(), Some(watched));
+        let inside = kept.clone();
+        let sender = rig.sender();
+        let other = spawn(move || {
+            let job = poll_fn(move |context| {
+                // None is counted at home, so that the counts merge when the job ends.
+                inside.put(away(|| context.waker().clone()));
+                Poll::Ready((output(8), watched.take()))
+            });
+            drop(sender.spawn(job).0);
+        });
+        rig.turn();
+        other.join().unwrap();
+        rig.turn();
+        assert!(watch.is_gone(), "an output is kept for a waker");
+        drop(kept.take());
+        assert_eq!(rig.home.registered(), 0);
+        rig.end().assert_free();
+    });
+}
+
+#[test]
+fn output_that_holds_the_last_waker_of_its_job() {
+    model(|| {
+        let rig = Rig::new();
+        let output = rig.output();
+        let handle = rig.spawn(poll_fn(move |context| {
+            let waker = context.waker().clone();
+            Poll::Ready((output(1), waker))
+        }));
+        let other = spawn(move || drop(handle));
+        // Whoever drops the output drops the last reference with it, in the midst of its work on the cell.
+        rig.turn();
+        other.join().unwrap();
+        rig.turn();
         assert_eq!(rig.home.registered(), 0);
         rig.end().assert_free();
     });

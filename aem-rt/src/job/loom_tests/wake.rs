@@ -189,6 +189,92 @@ fn wake_twice_from_one_thread_is_seen_twice_or_once() {
 }
 
 #[test]
+fn job_that_wakes_itself_is_woken_by_others_too() {
+    model(|| {
+        let rig = Rig::new();
+        let flag = Flag::shared();
+        let (up, runs, mut polls) = (StdArc::clone(&flag), Count::default(), 0);
+        let counted = runs.clone();
+        let job = rig.job(poll_fn(move |context| {
+            counted.up();
+            polls += 1;
+            if polls == 1 {
+                // The other's wake may have come before: this one must be enough for a second run.
+                context.waker().wake_by_ref();
+                context.waker().wake_by_ref();
+            } else if up.is_up() {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        }));
+        let waker = job.waker;
+        let other = spawn(move || {
+            flag.raise();
+            waker.wake();
+        });
+        rig.work_until_done(&job.handle);
+        drop(job.handle);
+        other.join().unwrap();
+        // One for its birth, one for its own wakes, one for the other's.
+        assert!(runs.get() <= 3, "{} runs", runs.get());
+        rig.end().assert_free();
+    });
+}
+
+#[test]
+fn wake_that_was_heard_is_not_heard_again() {
+    model(|| {
+        let rig = Rig::new();
+        let runs = Count::default();
+        let counted = runs.clone();
+        let job = rig.job(poll_fn(move |_| {
+            counted.up();
+            Poll::<()>::Pending
+        }));
+        rig.turn();
+        let (first, second) = (job.waker.clone(), job.waker);
+        let other = spawn(move || {
+            first.wake_by_ref();
+            // The debts may post the cell again, with nothing to say.
+            drop(first);
+            drop(second);
+        });
+        rig.turn();
+        rig.turn();
+        other.join().unwrap();
+        rig.turn();
+        assert_eq!(runs.get(), 2, "one for its birth, one for the wake");
+        drop(job.handle);
+        rig.end().assert_free();
+    });
+}
+
+#[test]
+fn sleep_is_refused_while_mail_is_unread() {
+    model(|| {
+        let rig = Rig::new();
+        let flags = [Flag::shared(), Flag::shared()];
+        let jobs = flags.each_ref().map(|flag| rig.job(all_up([flag])));
+        rig.turn();
+        let others = [0, 1].map(|index| {
+            let (flag, waker) = (StdArc::clone(&flags[index]), jobs[index].waker.clone());
+            spawn(move || {
+                flag.raise();
+                waker.wake();
+            })
+        });
+        // One piece of mail a turn: more may have been taken in than was read.
+        let unread = rig.home.drain(1);
+        rig.run_ready();
+        assert!(!(unread && rig.home.sleep()), "asleep over mail");
+        rig.work_until(|| jobs.iter().all(|job| job.handle.is_finished()));
+        others.into_iter().for_each(|other| other.join().unwrap());
+        drop(jobs);
+        rig.end().assert_free();
+    });
+}
+
+#[test]
 fn push_against_sleep_is_not_slept_through() {
     model(|| {
         let rig = Rig::new();
@@ -312,7 +398,12 @@ fn nested_workers_on_one_thread_write_to_each_other() {
     model(|| {
         let outer = Rig::new();
         let (here, there) = (Flag::shared(), Flag::shared());
-        let job = outer.job(all_up([&here, &there]));
+        let (both, local) = (all_up([&here, &there]), outer.local());
+        let job = outer.job(async move {
+            both.await;
+            // Back at home: the inner worker has given the thread back.
+            local.use_it();
+        });
         outer.turn();
         let waker = job.waker.clone();
         let other = spawn(move || {
