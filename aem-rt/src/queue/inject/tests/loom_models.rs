@@ -144,6 +144,10 @@ fn push_against_awake_wakes_or_is_found() {
         let mut mail = Vec::new();
         office.read(&mut mail);
         let asleep = office.0.sleep();
+        if !asleep {
+            office.read(&mut mail);
+            assert_eq!(mail, [7], "an empty queue lets its owner sleep");
+        }
         let pushed = other.join().unwrap();
         if asleep && mail.is_empty() {
             assert_eq!(pushed, Pushed::Wake);
