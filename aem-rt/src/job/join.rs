@@ -17,7 +17,7 @@ use futures::future::FusedFuture;
 
 use super::cell::{self, Birth, Header};
 use super::contain;
-use super::owner::{Block, Here, Mail, Owner, hold};
+use super::owner::{Block, Here, Mail, Owner};
 use super::registry::{Facts, JobId, Lost};
 use super::state::{Left, Wish};
 use super::task::{Lazy, Posted, Task};
@@ -48,17 +48,19 @@ enum Content {
 /// The caller has a reference to the job.
 unsafe fn send(job: NonNull<Header>, content: Content) -> Result<(), Content> {
     // SAFETY: alive by the caller's reference.
-    let block: Block = hold(unsafe { job.as_ref() }.owner());
+    let owner = unsafe { job.as_ref() }.owner();
+    // SAFETY: a live cell keeps its owner's block alive.
+    let owner = unsafe { owner.as_ref() };
     // SAFETY: as above.
     unsafe { waker::retain(job) };
     let note = Box::into_raw(Box::new(Note { link: Cell::new(0), job, content }));
     // SAFETY: a box is not null.
     let mail = Mail::Note(unsafe { NonNull::new_unchecked(note) });
     // SAFETY: new, and the queue's from here on.
-    match unsafe { block.inject().push(mail) } {
+    match unsafe { owner.inject().push(mail) } {
         Pushed::Quiet => Ok(()),
         Pushed::Wake => {
-            block.unpark();
+            owner.unpark();
             Ok(())
         }
         Pushed::Closed => {

@@ -115,6 +115,15 @@ impl Owner {
         self.stamp.get()
     }
 
+    pub(super) fn inject(&self) -> &Inject {
+        &self.inject
+    }
+
+    /// Ends the worker's sleep, on the word of a push.
+    pub(super) fn unpark(&self) {
+        self.unpark.unpark();
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.inject.is_closed()
     }
@@ -225,13 +234,8 @@ impl Block {
         let _ = Arc::into_raw(self.0);
     }
 
-    pub(super) fn inject(&self) -> &Inject {
-        &self.0.inject
-    }
-
-    /// Ends the worker's sleep, on the word of a push.
-    pub(super) fn unpark(&self) {
-        self.0.unpark.unpark();
+    pub(super) fn owner(&self) -> &Owner {
+        &self.0
     }
 
     pub(super) fn address(&self) -> NonNull<Owner> {
@@ -267,10 +271,10 @@ impl Block {
             return job;
         }
         // SAFETY: new, and QUEUED was set at birth.
-        let pushed = unsafe { self.inject().push(Mail::Cell(job)) };
+        let pushed = unsafe { self.0.inject.push(Mail::Cell(job)) };
         match pushed {
             Pushed::Quiet => {}
-            Pushed::Wake => self.unpark(),
+            Pushed::Wake => self.0.unpark(),
             // SAFETY: nobody else knows the cell.
             Pushed::Closed => unsafe { reject(job) },
         }

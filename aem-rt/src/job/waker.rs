@@ -15,7 +15,7 @@ use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::cell::{self, Header, Work};
-use super::owner::{Block, Mail, Owner, hold};
+use super::owner::{Mail, Owner, hold};
 use super::registry::Sight;
 use super::state::{Released, Told, Wish};
 use crate::queue::Priority;
@@ -162,10 +162,10 @@ pub(super) unsafe fn release_away(job: NonNull<Header>) {
     match header.remote.release() {
         Released::Kept => {}
         Released::Post => {
-            // The mark keeps the cell until the push; its block must outlive the push.
+            // The mark keeps the cell until the push, and no longer; its block must outlive the push.
             let block = hold(header.owner());
             // SAFETY: QUEUED was set by this thread.
-            unsafe { push(job, &block) };
+            unsafe { push(job, block.owner()) };
         }
         // SAFETY: it was the last reference.
         Released::Free => unsafe { cell::free(job) },
@@ -199,9 +199,10 @@ pub(super) unsafe fn tell(job: NonNull<Header>, wish: Wish) -> bool {
         Told::Queued => true,
         Told::Merged => false,
         Told::Push => {
-            let block = hold(header.owner());
+            // SAFETY: a live cell keeps its owner's block alive, and the caller's reference keeps the cell.
+            let owner = unsafe { header.owner().as_ref() };
             // SAFETY: QUEUED was set by this thread.
-            unsafe { push(job, &block) };
+            unsafe { push(job, owner) };
             true
         }
     }
@@ -211,12 +212,12 @@ pub(super) unsafe fn tell(job: NonNull<Header>, wish: Wish) -> bool {
 ///
 /// # Safety
 /// The flag keeps the cell alive until a drain, or until the push is turned away.
-unsafe fn push(job: NonNull<Header>, block: &Block) {
+unsafe fn push(job: NonNull<Header>, owner: &Owner) {
     // SAFETY: alive by the flag.
-    let pushed = unsafe { block.inject().push(Mail::Cell(job)) };
+    let pushed = unsafe { owner.inject().push(Mail::Cell(job)) };
     match pushed {
         Pushed::Quiet => {}
-        Pushed::Wake => block.unpark(),
+        Pushed::Wake => owner.unpark(),
         Pushed::Closed => {
             // SAFETY: not taken, so still alive by the flag.
             if unsafe { job.as_ref() }.remote.bounce() {

@@ -2,8 +2,10 @@
 //! freed by whoever holds it last (DRAIN, HOME).
 
 use std::future::pending;
+use std::panic::resume_unwind;
 use std::sync::Arc as StdArc;
 use std::task::Poll;
+use std::thread::panicking;
 
 use crate::job::rig::{
     Count, Flag, Plain, Rig, Slot, Watch, all_up, block_on, counting_waker, poll_with,
@@ -158,6 +160,41 @@ fn remote_spawn_against_the_beginning_of_the_end_does_not_run() {
         let memory = rig.end();
         other.join().unwrap();
         assert_eq!(ran.get(), 0);
+        memory.assert_free();
+    });
+}
+
+#[test]
+fn refused_job_that_panics_as_it_goes_has_a_block_to_tell() {
+    /// Panics where it is dropped, unless a panic is under way.
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if !panicking() {
+                resume_unwind(Box::new("bomb"));
+            }
+        }
+    }
+
+    model(|| {
+        let rig = Rig::new();
+        let sender = rig.sender();
+        let other = spawn(move || {
+            let bomb = Bomb;
+            let (handle, _) = sender.spawn(async move {
+                let _bomb = bomb;
+                pending::<()>().await;
+            });
+            // The worker and its block may be gone, but for what the cell holds.
+            drop(sender);
+            drop(handle);
+        });
+        assert_eq!(rig.home.finish(), 0);
+        // Perhaps it came, and the panic is here.
+        rig.lost();
+        let memory = rig.end();
+        other.join().unwrap();
         memory.assert_free();
     });
 }
