@@ -65,6 +65,12 @@ impl Orphans {
         self.deadlines.borrow().is_empty()
     }
 
+    /// Whether nobody has anything left to send.
+    #[cfg(test)]
+    pub(super) fn is_done(&self) -> bool {
+        self.alive.borrow().is_empty()
+    }
+
     /// When to look at the next one.
     pub(super) fn next(&self) -> Option<Instant> {
         let mut deadlines = self.deadlines.borrow_mut();

@@ -5,7 +5,8 @@
 //! once, never closed and never read: so its number cannot be anybody else's by the time a late handler
 //! writes to it, and every reactor that watches it edge-triggered hears every ring.
 //!
-//! The previous disposition comes back when the last listener goes.
+//! The previous disposition comes back when the last listener goes, unless somebody has put in another one
+//! since: that one is meant.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -88,11 +89,31 @@ fn install(signal: libc::c_int) -> io::Result<libc::sigaction> {
     ours.sa_sigaction = on_signal as *const () as usize;
     // Calls that can go on after a signal do so: other threads of the process know nothing of it.
     ours.sa_flags = libc::SA_RESTART;
-    // SAFETY: as above.
+    // SAFETY: the handler calls only what a handler may.
+    unsafe { exchange(signal, &raw const ours) }
+}
+
+/// Puts a disposition in, unless it is null, and gives back what was in force.
+///
+/// # Safety
+///
+/// `new` is null or points to a disposition whose handler, if it has one, is fit to be one.
+unsafe fn exchange(
+    signal: libc::c_int,
+    new: *const libc::sigaction,
+) -> io::Result<libc::sigaction> {
+    // SAFETY: all zeros is a valid value of this plain C structure.
     let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to live locals, and the handler calls only what a handler may.
-    check(unsafe { libc::sigaction(signal, &raw const ours, &raw mut before) })?;
+    // SAFETY: `before` is a live local, and the caller answers for `new`.
+    check(unsafe { libc::sigaction(signal, new, &raw mut before) })?;
     Ok(before)
+}
+
+/// Whether our handler is in force for a signal.
+fn is_ours(signal: libc::c_int) -> bool {
+    // SAFETY: null changes nothing.
+    let now = unsafe { exchange(signal, std::ptr::null()) };
+    now.is_ok_and(|now| now.sa_sigaction == on_signal as *const () as usize)
 }
 
 impl Drop for Listening {
@@ -102,10 +123,11 @@ impl Drop for Listening {
         *count -= 1;
         if *count == 0
             && let Some(before) = before.take()
+            && is_ours(self.signal)
         {
-            // SAFETY: the structure is what the kernel gave us. It was accepted once, so it is now.
-            let _ =
-                unsafe { libc::sigaction(self.signal, &raw const before, std::ptr::null_mut()) };
+            // It was accepted once, so it is now.
+            // SAFETY: the structure is what the kernel gave us as the one in force.
+            let _ = unsafe { exchange(self.signal, &raw const before) };
         }
     }
 }
@@ -133,3 +155,6 @@ pub(crate) fn raise(signal: libc::c_int) -> io::Result<()> {
     // SAFETY: sends a signal to this thread; the tests have a handler for it.
     check(unsafe { libc::raise(signal) }).map(drop)
 }
+
+#[cfg(test)]
+mod tests;
