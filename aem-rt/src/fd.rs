@@ -34,7 +34,7 @@ use futures::stream::{FusedStream, Stream};
 
 pub use crate::backend::Interest;
 use crate::backend::{Descriptor, Op};
-use crate::reactor::{Answer, Reactor, Sink, Token, Waiters, Wakes};
+use crate::reactor::{Answer, Reactor, Sink, Token, Waiters, Wakes, home};
 use crate::runtime::{context, yield_now};
 use crate::sys::poll;
 
@@ -230,7 +230,7 @@ impl<T: AsFd> AsyncFd<T> {
 
     /// What of `interest` holds now; none if nothing does.
     fn state(&self, interest: Interest) -> io::Result<Option<Interest>> {
-        self.check_home()?;
+        home::check(&self.inner.watch.reactor)?;
         let mut events = 0;
         for (side, event) in [
             (Interest::READABLE, poll::IN | poll::RDHUP),
@@ -270,18 +270,6 @@ impl<T: AsFd> AsyncFd<T> {
             }
         }
         Ok(())
-    }
-
-    fn check_home(&self) -> io::Result<()> {
-        let reactor = &self.inner.watch.reactor;
-        reactor.check_open()?;
-        match context::try_reactor() {
-            Some(current) if Rc::ptr_eq(&current, reactor) => Ok(()),
-            _ => Err(io::Error::other(
-                "this AsyncFd belongs to another runtime: use it inside the block_on of the one \
-                 that made it",
-            )),
-        }
     }
 }
 
@@ -376,7 +364,7 @@ impl Sink for Answered {
 
 impl<T: AsFd> Readiness<T> {
     fn ask(&mut self) -> io::Result<Rc<Answered>> {
-        self.fd.check_home()?;
+        home::check(&self.fd.inner.watch.reactor)?;
         if let Some((_, answered)) = &self.wait {
             return Ok(Rc::clone(answered));
         }

@@ -26,7 +26,6 @@
 //! # }
 //! ```
 
-mod home;
 mod kept;
 mod tcp_listener;
 mod tcp_stream;

@@ -12,6 +12,7 @@
 //! Every part of the reactor has its own cell, which is borrowed only inside one method of the
 //! reactor's at a time, never while a sink or a waker runs. So a sink may call anything here.
 
+pub(crate) mod home;
 mod mailbox;
 mod orphans;
 mod timers;

@@ -27,7 +27,7 @@ use std::task::{Context, Poll, Waker};
 use futures::future::FusedFuture;
 
 use crate::backend::{Attach, Op};
-use crate::reactor::{Answer, Reactor, Sink, Token, Wakes};
+use crate::reactor::{Answer, Reactor, Sink, Token, Wakes, home};
 use crate::runtime::context;
 use crate::sys::signal::{self, Listening};
 
@@ -125,12 +125,12 @@ impl Heard {
         if self.done {
             return Poll::Pending;
         }
-        let at_home = context::try_reactor().is_some_and(|now| Rc::ptr_eq(&now, &self.reactor));
-        assert!(
-            at_home,
-            "this listener for signals belongs to another runtime: await it inside the block_on of \
-             the one that made it"
-        );
+        // Once its runtime has ended it is as good as any other future: nothing wakes it.
+        if self.reactor.check_open().is_ok()
+            && let Err(error) = home::check(&self.reactor)
+        {
+            panic!("cannot listen to signals: {error}");
+        }
         // First the waker, then the look: a signal in between rings for it.
         let before = self.bell.waker.replace(Some(context.waker().clone()));
         drop(before);

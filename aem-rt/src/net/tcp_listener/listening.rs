@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 
 use super::bell::Bell;
 use crate::backend::{Attach, Descriptor, Op};
+use crate::net::internet_address;
 use crate::net::tcp_stream::TcpStream;
 use crate::net::waiters::{ANYTHING, Asker, WaitId, WaitList, poll_or_wait};
-use crate::net::{home, internet_address};
-use crate::reactor::{Answer, Reactor, Sink, TimerKey, Token, Wakes};
+use crate::reactor::{Answer, Reactor, Sink, TimerKey, Token, Wakes, home};
 use crate::runtime::context;
 
 /// Connections that wait here to be taken. A few turns' worth, so that taking them one by one

@@ -12,8 +12,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::TcpStream;
 use crate::backend::{Answer, Attach, Op, Token};
-use crate::net::home;
 use crate::net::waiters::{ANYTHING, Asker, WaitId, Waiters, poll_or_wait};
+use crate::reactor::home;
 use crate::reactor::{Reactor, Sink, Wakes};
 use crate::runtime::context;
 

@@ -21,10 +21,10 @@ use super::inbox::Inbox;
 use super::outbox::Outbox;
 use crate::backend::{Descriptor, Op};
 use crate::chunk::Chunk;
-use crate::net::home;
 use crate::net::kept::Kept;
 use crate::net::waiters::{ANYTHING, Asker, RareWaiters, WaitId, WaitList, Waiters, poll_or_wait};
 use crate::payload::{Payload, SendQueue};
+use crate::reactor::home;
 use crate::reactor::{self, Answer, Reactor, Sink, Token, Wakes};
 
 /// The shared part of a stream.

@@ -1,12 +1,12 @@
 //! Whether a source is polled where it belongs.
 //!
-//! A socket belongs to the reactor that it was made on: only that one's turns bring it answers.
+//! A source belongs to the reactor that it was made on: only that one's turns bring it answers.
 //! Awaiting it under another runtime, or outside of any, would hang, so it is an error instead.
 //! Each poll asks, so the answer is a compare; why it is a no is found out only then.
 
 use std::io;
 
-use crate::reactor::Reactor;
+use super::Reactor;
 use crate::sync;
 
 /// Whether `reactor` is the one of this thread's present runtime.
@@ -15,7 +15,7 @@ use crate::sync;
 ///
 /// If another runtime runs here, or none, or its own has ended.
 #[inline]
-pub(super) fn check(reactor: &Reactor) -> io::Result<()> {
+pub(crate) fn check(reactor: &Reactor) -> io::Result<()> {
     if reactor.is_here() { Ok(()) } else { Err(refusal(reactor)) }
 }
 
@@ -25,7 +25,7 @@ pub(super) fn check(reactor: &Reactor) -> io::Result<()> {
 ///
 /// If another runtime runs here, or its own has ended.
 #[inline]
-pub(super) fn check_unless_outside(reactor: &Reactor) -> io::Result<()> {
+pub(crate) fn check_unless_outside(reactor: &Reactor) -> io::Result<()> {
     if reactor.is_here() {
         return Ok(());
     }
@@ -43,10 +43,10 @@ fn refusal(reactor: &Reactor) -> io::Error {
         return ended;
     }
     io::Error::other(if is_outside() {
-        "this socket is used outside of a runtime: await it inside the block_on of the one that \
+        "this source is used outside of a runtime: await it inside the block_on of the one that \
          made it"
     } else {
-        "this socket belongs to another runtime: use it inside the block_on of the one that made \
+        "this source belongs to another runtime: use it inside the block_on of the one that made \
          it"
     })
 }
