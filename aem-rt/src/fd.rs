@@ -36,7 +36,6 @@ pub use crate::backend::Interest;
 use crate::backend::{Descriptor, Op};
 use crate::reactor::{Answer, Reactor, Sink, Token, Waiters, Wakes, home};
 use crate::runtime::{context, yield_now};
-use crate::sys::poll;
 
 /// A value with a descriptor, and its readiness. Clones share both.
 ///
@@ -231,32 +230,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// What of `interest` holds now; none if nothing does.
     fn state(&self, interest: Interest) -> io::Result<Option<Interest>> {
         home::check(&self.inner.watch.reactor)?;
-        let mut events = 0;
-        for (side, event) in [
-            (Interest::READABLE, poll::IN | poll::RDHUP),
-            (Interest::WRITABLE, poll::OUT),
-            (Interest::PRIORITY, poll::PRI),
-        ] {
-            if interest.contains(side) {
-                events |= event;
-            }
-        }
-        let now = poll::now(self.inner.value.as_fd().as_raw_fd(), events)?;
-        if now & (poll::ERR | poll::HUP) != 0 {
-            return Ok(Some(interest));
-        }
-        let mut ready = Interest::NONE;
-        for (side, event) in [
-            (Interest::READABLE, poll::IN | poll::RDHUP),
-            (Interest::WRITABLE, poll::OUT),
-            (Interest::PRIORITY, poll::PRI),
-        ] {
-            if now & event != 0 {
-                ready |= side;
-            }
-        }
-        let ready = ready.and(interest);
-        Ok((!ready.is_none()).then_some(ready))
+        interest.holds_now(self.inner.value.as_fd().as_raw_fd())
     }
 
     /// Sees to it that somebody waits for each part of `interest`.

@@ -27,7 +27,7 @@ use slab::Slab;
 
 use super::descriptor::{Descriptor, Hold, Port as PortId, Registry};
 use super::ledger::{Ledger, Token};
-use super::op::{Answer, Completion, Op};
+use super::op::{Answer, Completion, Interest, Op};
 use super::pool::{Pool, Reception};
 use super::{Attach, Config, refusal};
 use crate::payload::SendQueue;
@@ -433,7 +433,7 @@ impl EpollKeeper {
             port.write = Readiness::Ready;
         }
         if !port.watchers.is_empty() {
-            self.answer_watchers(index, watchers::told(edge), true);
+            self.answer_watchers(index, Interest::told(edge), true);
         }
         self.attempt(index)
     }

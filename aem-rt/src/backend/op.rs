@@ -10,7 +10,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::{BitOr, BitOrAssign};
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 
 use socket2::SockAddr;
@@ -19,6 +19,8 @@ use super::descriptor::Descriptor;
 use super::ledger::Token;
 use crate::chunk::Chunk;
 use crate::payload::SendQueue;
+use crate::sys::epoll::flags;
+use crate::sys::poll;
 
 /// Something that the kernel is asked to do.
 #[derive(Debug)]
@@ -157,8 +159,50 @@ impl BitOrAssign for Interest {
     }
 }
 
+/// The flags of `poll(2)` and of epoll are the same numbers.
+const _: () = {
+    assert!(flags::IN == poll::IN as u32 && flags::OUT == poll::OUT as u32);
+    assert!(flags::PRI == poll::PRI as u32 && flags::RDHUP == poll::RDHUP as u32);
+    assert!(flags::HUP == poll::HUP as u32 && flags::ERR == poll::ERR as u32);
+};
+
 // Not public: the common part of two interests may be none at all, which no user should hold.
 impl Interest {
+    /// What flags mean to one who waits: an error or a hang-up ends every wait.
+    pub(crate) fn told(flags: u32) -> Interest {
+        let mut ready = Interest::NONE;
+        if flags & (flags::IN | flags::RDHUP | flags::HUP | flags::ERR) != 0 {
+            ready |= Interest::READABLE;
+        }
+        if flags & (flags::OUT | flags::HUP | flags::ERR) != 0 {
+            ready |= Interest::WRITABLE;
+        }
+        if flags & (flags::PRI | flags::HUP | flags::ERR) != 0 {
+            ready |= Interest::PRIORITY;
+        }
+        ready
+    }
+
+    /// What of it holds for a descriptor now, by `poll(2)`.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` if the number is no open descriptor.
+    pub(crate) fn holds_now(self, fd: RawFd) -> io::Result<Option<Interest>> {
+        let mut events = 0;
+        if self.is_readable() {
+            events |= poll::IN | poll::RDHUP;
+        }
+        if self.is_writable() {
+            events |= poll::OUT;
+        }
+        if self.is_priority() {
+            events |= poll::PRI;
+        }
+        let ready = Interest::told(poll::now(fd, events)? as u16 as u32).and(self);
+        Ok((!ready.is_none()).then_some(ready))
+    }
+
     pub(crate) const fn and(self, other: Interest) -> Interest {
         Interest(self.0 & other.0)
     }

@@ -8,8 +8,6 @@ use std::io;
 
 use super::EpollKeeper;
 use crate::backend::op::{Answer, Completion, Interest, Op};
-use crate::sys::epoll::flags;
-use crate::sys::poll;
 
 impl EpollKeeper {
     /// Asks `poll(2)` for the polls of a port that have just come.
@@ -23,11 +21,10 @@ impl EpollKeeper {
             }
         }
         let Some((fd, token)) = asked else { return };
-        let result = match poll::now(fd, poll_events(interest)) {
-            // The flags of poll(2) and of epoll are the same numbers.
-            Ok(0) => self.ensure_attached(token, index),
-            Ok(ready) => {
-                self.answer_watchers(index, told(ready as u16 as u32), false);
+        let result = match interest.holds_now(fd) {
+            Ok(None) => self.ensure_attached(token, index),
+            Ok(Some(ready)) => {
+                self.answer_watchers(index, ready, false);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -71,34 +68,4 @@ impl EpollKeeper {
             }
         }
     }
-}
-
-/// What flags of epoll's mean to one who polls: an error or a hang-up ends every wait.
-pub(super) fn told(edge: u32) -> Interest {
-    let mut ready = Interest::NONE;
-    if edge & (flags::IN | flags::RDHUP | flags::HUP | flags::ERR) != 0 {
-        ready |= Interest::READABLE;
-    }
-    if edge & (flags::OUT | flags::HUP | flags::ERR) != 0 {
-        ready |= Interest::WRITABLE;
-    }
-    if edge & (flags::PRI | flags::HUP | flags::ERR) != 0 {
-        ready |= Interest::PRIORITY;
-    }
-    ready
-}
-
-/// What `poll(2)` is asked for an interest.
-fn poll_events(interest: Interest) -> i16 {
-    let mut events = 0;
-    if interest.is_readable() {
-        events |= poll::IN | poll::RDHUP;
-    }
-    if interest.is_writable() {
-        events |= poll::OUT;
-    }
-    if interest.is_priority() {
-        events |= poll::PRI;
-    }
-    events
 }
