@@ -143,7 +143,7 @@ pub(super) fn wake(waker: Waker) {
 pub(super) fn report_if_lost(contained: Result<(), Payload>) {
     let Err(panic) = contained else { return };
     let Some(worker) = context::try_current() else {
-        return context::report(format_args!("{}", Lost::anonymous(panic)));
+        return Lost::anonymous(panic).tell();
     };
     worker.lost_panic(match worker.running_job() {
         Some(job) => job.lost(panic),

@@ -256,7 +256,7 @@ unsafe fn discard_away(job: NonNull<Header>) {
         // SAFETY: the caller's reference.
         let sent = unsafe { send(job, Content::Unread(panic)) };
         if let Err(Content::Unread(panic)) = sent {
-            crate::report::line(format_args!("{}", Lost::anonymous(panic)));
+            Lost::anonymous(panic).tell();
         }
     }
 }

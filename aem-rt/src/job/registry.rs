@@ -229,6 +229,12 @@ impl Lost {
     pub(crate) fn anonymous(panic: super::Payload) -> Self {
         Lost { id: None, name: None, location: None, panic }
     }
+
+    /// Says it on stderr, where there is no worker that has a policy for it.
+    pub(crate) fn tell(self) {
+        crate::report::line(format_args!("{self}"));
+        super::dispose(self.panic);
+    }
 }
 
 impl fmt::Display for Lost {

@@ -353,8 +353,7 @@ impl Worker {
                 }
             }
         };
-        // What a panic carried is a user's value. If its destructor panics too, the hook has said so.
-        let _ = crate::job::contain(|| drop(unwanted));
+        unwanted.into_iter().for_each(crate::job::dispose);
     }
 
     #[inline]
