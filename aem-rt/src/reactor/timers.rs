@@ -47,15 +47,12 @@ pub(crate) const STEPS_PER_EXPIRE: usize = 4096;
 const TIMERS_LOOKED_AT: usize = 8;
 
 /// The list of timers that were late when they were inserted, behind those of the slots.
-const LATE: u16 = (LEVELS * SLOTS) as u16;
-/// In no list: its key is in the heap of due timers.
-const DUE: u16 = LATE + 1;
-/// In no list: its deadline lies beyond what the wheel can count.
-const NEVER: u16 = LATE + 2;
-/// In no list but the free one.
-const FREE: u16 = LATE + 3;
+const LATE: u32 = (LEVELS * SLOTS) as u32;
 
-/// The end of a list, and the empty one.
+/// The first entry that is a timer's; those before it are the heads of the lists.
+const FIRST: u32 = LATE + 1;
+
+/// The end of the free list.
 const NIL: u32 = u32::MAX;
 
 /// Names a timer until it fires or is removed, and nothing after that.
@@ -76,16 +73,15 @@ pub(crate) struct Timers {
     /// Every timer of this tick or an earlier one has left the slots.
     elapsed: u64,
     /// The slot at `elapsed` whose timers are not all sifted yet.
-    sifting: Option<u16>,
+    sifting: Option<u32>,
     /// One bit a level that has an occupied slot.
     levels: u16,
     /// One bit an occupied slot.
     slots: [u64; LEVELS],
-    /// The first timer of each list; the lists are rings, so its `previous` is the last.
-    heads: [u32; LEVELS * SLOTS + 1],
     due: BinaryHeap<Reverse<Due>>,
     /// Orders timers of one deadline in `due`.
     sifted: u64,
+    /// The heads of the lists, once there has been a timer, and behind them the timers.
     entries: Vec<Entry>,
     free: u32,
     len: usize,
@@ -100,16 +96,26 @@ struct Due {
     generation: u32,
 }
 
+/// A timer, or the head of a list. A list is a ring through its head, so that the neighbours of a
+/// timer close the gap that it leaves without asking which list it is. A timer in no list, as its
+/// key is in the heap of due timers or its deadline lies beyond what the wheel can count, is a ring
+/// of its own.
 #[derive(Debug)]
 struct Entry {
     waker: Option<Waker>,
     /// Nanoseconds since the start of the wheel.
     deadline: u64,
+    /// The neighbours in the list; of a free entry, `next` is the next free one.
     next: u32,
     previous: u32,
     generation: u32,
-    /// The list that it is in, or one of the words for none.
-    list: u16,
+}
+
+impl Entry {
+    /// In no list.
+    fn alone(index: u32) -> Entry {
+        Entry { waker: None, deadline: 0, next: index, previous: index, generation: 0 }
+    }
 }
 
 impl Timers {
@@ -126,7 +132,6 @@ impl Timers {
             sifting: None,
             levels: 0,
             slots: [0; LEVELS],
-            heads: [NIL; LEVELS * SLOTS + 1],
             due: BinaryHeap::new(),
             sifted: 0,
             entries: Vec::new(),
@@ -161,7 +166,10 @@ impl Timers {
         entry.waker = Some(waker);
         entry.deadline = deadline;
         let key = TimerKey { index, generation: entry.generation };
-        self.link(index, list);
+        match list {
+            Some(list) => self.link(index, list),
+            None => self.leave_alone(index),
+        }
         self.len += 1;
         key
     }
@@ -232,27 +240,26 @@ impl Timers {
     }
 
     /// The list that has to be empty before the first of the due timers is known.
-    fn unsifted(&self) -> Option<u16> {
-        if self.heads[LATE as usize] == NIL { self.sifting } else { Some(LATE) }
+    fn unsifted(&self) -> Option<u32> {
+        if self.first(LATE).is_none() { self.sifting } else { Some(LATE) }
     }
 
     /// Puts the first timer of `list` where it belongs as time stands now.
-    fn sift_one(&mut self, list: u16) {
-        let index = self.heads[list as usize];
-        if index != NIL {
+    fn sift_one(&mut self, list: u32) {
+        if let Some(index) = self.first(list) {
             self.unlink(index);
             let Entry { deadline, generation, .. } = self.entries[index as usize];
             let tick = self.tick(deadline);
             if tick <= self.elapsed {
                 let order = self.sifted;
                 self.sifted += 1;
-                self.entries[index as usize].list = DUE;
+                self.leave_alone(index);
                 self.due.push(Reverse(Due { deadline, order, index, generation }));
             } else {
                 self.link(index, self.slot_of(tick));
             }
         }
-        if list != LATE && self.heads[list as usize] == NIL {
+        if list != LATE && self.first(list).is_none() {
             self.sifting = None;
         }
     }
@@ -263,31 +270,31 @@ impl Timers {
         self.release(due.index)
     }
 
-    /// Where a new timer goes.
-    fn list_for_new(&self, deadline: u64) -> u16 {
+    /// Where a new timer goes; nowhere if it never fires.
+    fn list_for_new(&self, deadline: u64) -> Option<u32> {
         if deadline > FURTHEST {
-            return NEVER;
+            return None;
         }
         let tick = self.tick(deadline);
         if let Some(list) = self.sifting {
-            let span = u32::from(list) / SLOTS as u32 * SLOT_BITS;
+            let span = list / SLOTS as u32 * SLOT_BITS;
             if tick >> span == self.elapsed >> span {
-                return list;
+                return Some(list);
             }
         }
-        if tick <= self.elapsed { LATE } else { self.slot_of(tick) }
+        Some(if tick <= self.elapsed { LATE } else { self.slot_of(tick) })
     }
 
     /// The slot of a tick that is still to come.
-    fn slot_of(&self, tick: u64) -> u16 {
+    fn slot_of(&self, tick: u64) -> u32 {
         debug_assert!(tick > self.elapsed);
         let level = (tick ^ self.elapsed).ilog2() / SLOT_BITS;
-        let slot = (tick >> (level * SLOT_BITS)) as usize % SLOTS;
-        (level as usize * SLOTS + slot) as u16
+        let slot = (tick >> (level * SLOT_BITS)) as u32 % SLOTS as u32;
+        level * SLOTS as u32 + slot
     }
 
     /// The first occupied slot and the tick it begins with.
-    fn first_slot(&self) -> Option<(u16, u64)> {
+    fn first_slot(&self) -> Option<(u32, u64)> {
         if self.levels == 0 {
             return None;
         }
@@ -295,19 +302,18 @@ impl Timers {
         let slot = self.slots[level as usize].trailing_zeros();
         let below = (level + 1) * SLOT_BITS;
         let begins = self.elapsed >> below << below | u64::from(slot) << (level * SLOT_BITS);
-        Some(((level * SLOTS as u32 + slot) as u16, begins))
+        Some((level * SLOTS as u32 + slot, begins))
     }
 
     /// The earliest tick in a list, if it is short.
-    fn earliest_of(&self, list: u16) -> Option<u64> {
-        let head = self.heads[list as usize];
-        let mut at = head;
+    fn earliest_of(&self, list: u32) -> Option<u64> {
+        let mut at = self.first(list)?;
         let mut earliest = u64::MAX;
         for _ in 0..TIMERS_LOOKED_AT {
             let entry = &self.entries[at as usize];
             earliest = earliest.min(entry.deadline);
             at = entry.next;
-            if at == head {
+            if at == list {
                 return Some(self.tick(earliest));
             }
         }
@@ -335,28 +341,35 @@ impl Timers {
     }
 
     fn entry(&self, key: TimerKey) -> Option<&Entry> {
+        // A free entry's generation is that of the next key.
         let entry = self.entries.get(key.index as usize)?;
-        (entry.generation == key.generation && entry.list != FREE).then_some(entry)
+        (entry.generation == key.generation).then_some(entry)
     }
 
+    #[inline]
     fn take_entry(&mut self) -> u32 {
-        if self.free != NIL {
-            let index = self.free;
-            self.free = self.entries[index as usize].next;
-            return index;
+        if self.free == NIL {
+            return self.add_entry();
+        }
+        let index = self.free;
+        self.free = self.entries[index as usize].next;
+        index
+    }
+
+    fn add_entry(&mut self) -> u32 {
+        if self.entries.is_empty() {
+            self.entries.extend((0..FIRST).map(Entry::alone));
         }
         let index = u32::try_from(self.entries.len()).unwrap_or(NIL);
-        assert!(index != NIL, "a worker has at most {NIL} timers");
-        let (next, previous) = (NIL, NIL);
-        let new = Entry { waker: None, deadline: 0, next, previous, generation: 0, list: FREE };
-        self.entries.push(new);
+        assert!(index != NIL, "a worker has at most {} timers", NIL - FIRST);
+        self.entries.push(Entry::alone(index));
         index
     }
 
     /// Gives an entry that is in no list back. Its key is dead from here on.
+    #[inline]
     fn release(&mut self, index: u32) -> Option<Waker> {
         let entry = &mut self.entries[index as usize];
-        entry.list = FREE;
         entry.generation = entry.generation.wrapping_add(1);
         entry.next = self.free;
         self.free = index;
@@ -364,50 +377,50 @@ impl Timers {
         entry.waker.take()
     }
 
-    /// Puts an entry at the end of a list.
-    fn link(&mut self, index: u32, list: u16) {
-        self.entries[index as usize].list = list;
-        if list > LATE {
-            return;
-        }
-        let head = self.heads[list as usize];
-        let (next, previous) = if head == NIL {
-            self.heads[list as usize] = index;
-            self.mark(list, true);
-            (index, index)
-        } else {
-            (head, self.entries[head as usize].previous)
-        };
-        self.entries[previous as usize].next = index;
-        self.entries[next as usize].previous = index;
-        let entry = &mut self.entries[index as usize];
-        (entry.next, entry.previous) = (next, previous);
+    /// The first timer of a list.
+    #[inline]
+    fn first(&self, list: u32) -> Option<u32> {
+        let first = self.entries.get(list as usize)?.next;
+        (first != list).then_some(first)
     }
 
-    /// Takes an entry out of its list, if it is in one.
+    /// Puts an entry at the end of a list.
+    #[inline]
+    fn link(&mut self, index: u32, list: u32) {
+        let head = &mut self.entries[list as usize];
+        let last = std::mem::replace(&mut head.previous, index);
+        self.entries[last as usize].next = index;
+        let entry = &mut self.entries[index as usize];
+        (entry.next, entry.previous) = (list, last);
+        if last == list {
+            self.mark(list, true);
+        }
+    }
+
+    /// Makes an entry that was taken out of its list, or comes from the free one, a ring of its own.
+    fn leave_alone(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
+        (entry.next, entry.previous) = (index, index);
+    }
+
+    /// Takes an entry out of its list, if it is in one. It goes on pointing there.
+    #[inline]
     fn unlink(&mut self, index: u32) {
-        let Entry { next, previous, list, .. } = self.entries[index as usize];
-        if list > LATE {
-            return;
-        }
-        if next == index {
-            self.heads[list as usize] = NIL;
-            self.mark(list, false);
-            return;
-        }
+        let Entry { next, previous, .. } = self.entries[index as usize];
         self.entries[previous as usize].next = next;
         self.entries[next as usize].previous = previous;
-        if self.heads[list as usize] == index {
-            self.heads[list as usize] = next;
+        if next == previous {
+            // It was the last one and both are the head, or it was in none and both are its own.
+            self.mark(next, false);
         }
     }
 
     /// Notes in the bitmaps whether a slot is occupied.
-    fn mark(&mut self, list: u16, occupied: bool) {
-        let (level, slot) = (list as usize / SLOTS, list as usize % SLOTS);
-        if level == LEVELS {
+    fn mark(&mut self, list: u32, occupied: bool) {
+        if list >= LATE {
             return;
         }
+        let (level, slot) = (list as usize / SLOTS, list as usize % SLOTS);
         if occupied {
             self.slots[level] |= 1 << slot;
             self.levels |= 1 << level;
