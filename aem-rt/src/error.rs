@@ -8,6 +8,8 @@ use std::any::Any;
 use std::error::Error;
 use std::{fmt, io};
 
+use crate::rare::Rare;
+
 /// Any error, as handlers and `main` may return it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -33,9 +35,9 @@ struct Panic {
 }
 
 impl Panic {
-    fn new(payload: Box<dyn Any + Send>) -> Box<Self> {
+    fn new(payload: Box<dyn Any + Send>) -> Self {
         let text = panic_text(&*payload).to_owned();
-        Box::new(Panic { text, payload: std::sync::Mutex::new(payload) })
+        Panic { text, payload: std::sync::Mutex::new(payload) }
     }
 
     fn into_payload(self) -> Box<dyn Any + Send> {
@@ -45,32 +47,33 @@ impl Panic {
 
 /// Why a job has no output: it panicked, or it was cancelled.
 pub struct JoinError {
-    panic: Option<Box<Panic>>,
+    /// Else it was cancelled.
+    panic: Rare<Panic>,
 }
 
 impl JoinError {
     /// The job panicked.
     pub(crate) fn panic(payload: Box<dyn Any + Send>) -> Self {
-        JoinError { panic: Some(Panic::new(payload)) }
+        JoinError { panic: Rare::some(Panic::new(payload)) }
     }
 
     /// The job was cancelled.
     pub(crate) fn cancelled() -> Self {
-        JoinError { panic: None }
+        JoinError { panic: Rare::none() }
     }
 
-    pub(crate) fn into_payload(self) -> Option<Box<dyn Any + Send>> {
-        self.panic.map(|panic| panic.into_payload())
+    pub(crate) fn into_payload(mut self) -> Option<Box<dyn Any + Send>> {
+        self.panic.take().map(Panic::into_payload)
     }
 
     /// Whether the job panicked.
     pub fn is_panic(&self) -> bool {
-        self.panic.is_some()
+        self.panic.get().is_some()
     }
 
     /// Whether the job was aborted, or its runtime ended first.
     pub fn is_cancelled(&self) -> bool {
-        self.panic.is_none()
+        self.panic.get().is_none()
     }
 
     /// What the panic carried, for `std::panic::resume_unwind`.
@@ -84,7 +87,7 @@ impl JoinError {
 
 impl fmt::Debug for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.panic {
+        match self.panic.get() {
             Some(panic) => write!(f, "JoinError::Panic({:?})", panic.text),
             None => f.write_str("JoinError::Cancelled"),
         }
@@ -93,7 +96,7 @@ impl fmt::Debug for JoinError {
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.panic {
+        match self.panic.get() {
             Some(panic) => write!(f, "the job panicked: {}", panic.text),
             None => f.write_str("the job was cancelled"),
         }
@@ -124,7 +127,7 @@ impl HandlerError {
     }
 
     pub(crate) fn new_panic(payload: Box<dyn Any + Send>) -> Self {
-        HandlerError { cause: Cause::Panicked(Panic::new(payload)) }
+        HandlerError { cause: Cause::Panicked(Box::new(Panic::new(payload))) }
     }
 
     /// The error that the handler returned, or that its source gave to `on_ok`.

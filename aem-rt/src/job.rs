@@ -16,6 +16,7 @@
 //! | [`waker`] | references and wakers, on the owner's thread and on others |
 //! | [`join`] | `JoinHandle`: the output, from any thread |
 //! | [`owner`] | the block of a worker: ready queue, inject queue, registry |
+//! | [`memory`] | what cells are made of: pieces that a worker keeps for its next jobs |
 //! | [`registry`] | cold facts of each job: id, name, place of birth, statistics |
 //!
 //! # Invariants
@@ -33,6 +34,7 @@
 
 pub(crate) mod cell;
 pub(crate) mod join;
+mod memory;
 pub(crate) mod owner;
 pub(crate) mod registry;
 pub(crate) mod slot;

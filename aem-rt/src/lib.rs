@@ -85,6 +85,7 @@ mod metrics;
 pub mod net;
 mod payload;
 mod queue;
+mod rare;
 mod reactor;
 mod report;
 mod runtime;

@@ -56,17 +56,18 @@ pub struct JobInfo {
 
 impl JobInfo {
     pub(crate) fn new(sight: Sight<'_>) -> Self {
-        let Sight { record, name, runs, priority } = sight;
+        let Sight { record, runs, priority } = sight;
+        let statistics = record.statistics;
         JobInfo {
             id: record.id,
-            name: name.cloned(),
+            name: record.name.cloned(),
             location: record.location,
             kind: record.kind,
             priority,
             runs,
-            running: Duration::from_nanos(record.running),
-            longest: Duration::from_micros(u64::from(record.longest_us)),
-            queued: Duration::from_nanos(record.queued),
+            running: Duration::from_nanos(statistics.running),
+            longest: Duration::from_micros(u64::from(statistics.longest_us)),
+            queued: Duration::from_nanos(statistics.queued),
         }
     }
 

@@ -36,17 +36,3 @@ pub enum Priority {
     /// Runs when nothing else is ready, and now and then all the same: it is late, not starved.
     Low = 2,
 }
-
-impl Priority {
-    /// How many priorities there are.
-    pub(crate) const COUNT: usize = 3;
-
-    /// The priority with that number.
-    pub(crate) fn from_index(index: u8) -> Priority {
-        match index {
-            0 => Priority::High,
-            1 => Priority::Normal,
-            _ => Priority::Low,
-        }
-    }
-}

@@ -14,6 +14,7 @@
 mod real {
     use std::cell::Cell as StdCell;
 
+    pub(crate) use std::alloc::{alloc, dealloc};
     pub(crate) use std::cell::Cell;
     pub(crate) use std::sync::Arc;
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -93,6 +94,7 @@ mod real {
 
 #[cfg(loom)]
 mod real {
+    pub(crate) use loom::alloc::{alloc, dealloc};
     pub(crate) use loom::cell::{Cell, UnsafeCell};
     pub(crate) use loom::sync::Arc;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};

@@ -24,7 +24,7 @@ use sources::{Findings, Source, files, root, sources};
 
 /// The floor of each module of aem-rt. An import names a lower one.
 const FLOORS: &[(u32, &[&str])] = &[
-    (0, &["error", "report", "sync", "sys", "chunk", "payload"]),
+    (0, &["error", "rare", "report", "sync", "sys", "chunk", "payload"]),
     (1, &["queue", "job"]),
     (2, &["backend"]),
     (3, &["reactor"]),
@@ -34,6 +34,7 @@ const FLOORS: &[(u32, &[&str])] = &[
 
 /// Who may import a neighbour on its own floor, never both ways.
 const NEIGHBOURS: &[(&str, &str)] = &[
+    ("error", "rare"),      // few outputs are errors
     ("chunk", "sync"),      // the count of a shared buffer
     ("chunk", "sys"),       // the pages of a pool
     ("payload", "chunk"),   // a chunk can be sent as it is
@@ -52,6 +53,7 @@ const UNSAFE_ISLANDS: &[&str] = &[
     "job/slot",
     "job/waker",
     "job/join",
+    "job/memory",
     "job/owner",
     "job/rig",
     "queue/ready",

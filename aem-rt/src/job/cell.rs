@@ -10,12 +10,14 @@
 //! no borrow of the owner's lists (OUTSIDE), and its panics end here.
 #![allow(unsafe_code)]
 
+use std::alloc::Layout;
 use std::any::TypeId;
 use std::panic::Location;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
+use super::memory::Piece;
 use super::owner::{Owner, hold};
 use super::registry::{JobId, Kind, UNREGISTERED};
 use super::state::{Local, Next, Remote, Start, Taken};
@@ -41,11 +43,14 @@ pub(crate) trait Work: 'static {
         None
     }
 
-    /// Moves the output into an `Option<Output>`, if there is one.
+    /// Moves the output into room for it, which is written, or there is a panic. True if nothing is left
+    /// that has a destructor.
     ///
     /// # Safety
-    /// As for `discard`; and `into` points to an `Option` of this work's output.
-    unsafe fn take_output(&self, _into: *mut ()) {}
+    /// As for `discard`, and the output is there; `into` is room for a `Result` of this work's output.
+    unsafe fn take_output(&self, _into: *mut ()) -> bool {
+        unreachable!("a job that no `JoinHandle` has");
+    }
 
     /// Whether each run is timed: runs that begin with the kernel are, those of a few nanoseconds are not.
     fn is_timed(&self) -> bool {
@@ -72,8 +77,9 @@ pub(crate) struct Table {
     type_id: fn() -> TypeId,
     work: unsafe fn(NonNull<Header>) -> NonNull<dyn Work>,
     run: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Poll<()>,
-    take_output: unsafe fn(NonNull<Header>, *mut ()),
-    free: unsafe fn(NonNull<Header>),
+    take_output: unsafe fn(NonNull<Header>, *mut ()) -> bool,
+    drop: unsafe fn(NonNull<Header>),
+    piece: Piece,
 }
 
 /// What all jobs have.
@@ -93,17 +99,13 @@ pub(crate) struct Header {
     ready: Cell<Option<NonNull<Header>>>,
     /// The place in the registry.
     slot: Cell<u32>,
-    /// The priority, and [`TIMED`].
-    priority: Cell<u8>,
+    priority: Cell<Priority>,
     /// The turn in which the job became ready, modulo 256.
     stamp: Cell<u8>,
     /// Runs that the registry does not know of yet.
     runs: Cell<u16>,
     join: UnsafeCell<Option<Waker>>,
 }
-
-/// The bit beside the priority of a job whose runs are timed.
-const TIMED: u8 = 1 << 7;
 
 /// One allocation a spawn, and this much of it is ours.
 const HEADER_MAX: usize = 72;
@@ -129,7 +131,8 @@ impl<W: Work> Whole<W> {
         work: Self::work,
         run: Self::run,
         take_output: Self::take_output,
-        free: Self::free,
+        drop: Self::drop,
+        piece: Piece::new(Layout::new::<Self>()),
     };
 
     /// # Safety
@@ -143,11 +146,11 @@ impl<W: Work> Whole<W> {
 
     /// # Safety
     /// As for [`Work::take_output`], of a live `Whole<W>`.
-    unsafe fn take_output(job: NonNull<Header>, into: *mut ()) {
+    unsafe fn take_output(job: NonNull<Header>, into: *mut ()) -> bool {
         // SAFETY: alive by the caller's word.
         let whole = unsafe { job.cast::<Self>().as_ref() };
         // SAFETY: passed on.
-        unsafe { whole.work.take_output(into) };
+        unsafe { whole.work.take_output(into) }
     }
 
     /// # Safety
@@ -160,60 +163,65 @@ impl<W: Work> Whole<W> {
         unsafe { NonNull::new_unchecked(work as *mut dyn Work) }
     }
 
+    /// Leaves nothing but the memory.
+    ///
     /// # Safety
     /// As for `work`, and nobody has a reference.
-    unsafe fn free(job: NonNull<Header>) {
-        // SAFETY: made by `Box::into_raw` in `allocate`, and the last reference is gone: the counts are
-        // checked by the models `last_reference_*`.
-        drop(unsafe { Box::from_raw(job.cast::<Self>().as_ptr()) });
+    unsafe fn drop(job: NonNull<Header>) {
+        // SAFETY: written in `allocate`, and the last reference is gone: the counts are checked by the
+        // models `last_reference_*`.
+        unsafe { job.cast::<Self>().drop_in_place() };
     }
 }
 
 /// How a cell begins.
 #[derive(Debug)]
 pub(super) enum Origin {
-    /// Made by its owner: one reference is the owner's until the job is done, one is the handle's.
-    Home,
+    /// Made by its owner, who puts it into the ready queue at once: one reference is the owner's until the
+    /// job is done, one is the handle's.
+    Ready,
+    /// Made by its owner, and woken later.
+    Waiting,
     /// Made by another thread, which pushes it next; the owner will take its reference when it comes.
     Posted,
 }
 
-/// Makes a cell.
+/// Makes a cell. At home it takes the owner's own memory, so that must be true.
+#[inline]
 pub(super) fn allocate<W: Work>(
-    owner: NonNull<Owner>,
+    owner: &Owner,
     origin: Origin,
     priority: Priority,
     work: W,
 ) -> NonNull<Header> {
-    let (local, remote, references) = match origin {
-        Origin::Home => (Local::new(false), Remote::new(), 2),
-        Origin::Posted => (Local::new(false), Remote::new_posted(), 1),
+    let piece = Whole::<W>::TABLE.piece;
+    let (memory, remote, references) = match origin {
+        Origin::Ready | Origin::Waiting => (owner.memory().allocate(piece), Remote::new(), 2),
+        Origin::Posted => (piece.allocate(), Remote::new_posted(), 1),
     };
-    let timed = if work.is_timed() { TIMED } else { 0 };
-    let mut whole = Box::<Whole<W>>::new_uninit();
-    // Written in its place: by way of the stack it would be read back in larger pieces than it was written
-    // in, which a processor does not like.
-    whole.write(Whole {
+    let local = Local::new(matches!(origin, Origin::Ready), work.is_timed());
+    let address = std::ptr::from_ref(owner).expose_provenance();
+    let whole = Whole {
         header: Header {
             table: Whole::<W>::TABLE,
-            owner: AtomicUsize::new(owner.as_ptr().expose_provenance()),
+            owner: AtomicUsize::new(address),
             remote,
             mail: Cell::new(0),
             local,
             references: Cell::new(references),
             ready: Cell::new(None),
             slot: Cell::new(UNREGISTERED),
-            priority: Cell::new(priority as u8 | timed),
+            priority: Cell::new(priority),
             stamp: Cell::new(0),
             runs: Cell::new(0),
             join: UnsafeCell::new(None),
         },
         work,
-    });
-    // SAFETY: written just now.
-    let whole = Box::into_raw(unsafe { whole.assume_init() });
-    // SAFETY: a box is not null. The pointer keeps the whole cell's provenance.
-    unsafe { NonNull::new_unchecked(whole) }.cast()
+    };
+    let cell = memory.cast::<Whole<W>>();
+    // SAFETY: memory of this layout, and ours.
+    unsafe { cell.write(whole) };
+    cell.cast()
 }
 
 impl Header {
@@ -234,6 +242,19 @@ impl Header {
         NonNull::new(std::ptr::with_exposed_provenance_mut(address)).expect("a cell has an owner")
     }
 
+    /// The same, for a cell that is at home: it is not merged, so that the word is the address.
+    ///
+    /// # Safety
+    /// The cell is alive, and [`is_home`](Self::is_home) is true on this thread.
+    #[inline]
+    pub(super) unsafe fn owner_at_home<'a>(&self) -> &'a Owner {
+        let address = self.owner.load(Ordering::Relaxed);
+        debug_assert!(address & 1 == 0, "a merged cell has no home");
+        let owner = std::ptr::with_exposed_provenance::<Owner>(address);
+        // SAFETY: the block of a live cell is alive; see `owner`.
+        unsafe { &*owner }
+    }
+
     pub(super) fn is_merged(&self) -> bool {
         self.owner.load(Ordering::Relaxed) & 1 != 0
     }
@@ -249,18 +270,18 @@ impl Header {
 
     /// Owner only.
     pub(crate) fn priority(&self) -> Priority {
-        Priority::from_index(self.priority.get() & !TIMED)
+        self.priority.get()
     }
 
     /// Takes effect when the job becomes ready next. Owner only.
     pub(crate) fn set_priority(&self, priority: Priority) {
-        self.priority.set(priority as u8 | (self.priority.get() & TIMED));
+        self.priority.set(priority);
     }
 
     /// Whether each run is timed.
     #[inline]
     pub(super) fn is_timed(&self) -> bool {
-        self.priority.get() & TIMED != 0
+        self.local.is_timed()
     }
 
     /// The turn in which the job became ready, modulo 256. Owner only.
@@ -312,18 +333,19 @@ pub(super) unsafe fn work_as<'a, W: Work>(job: NonNull<Header>) -> Option<Pin<&'
     Some(unsafe { Pin::new_unchecked(work) })
 }
 
-/// Moves the output of a done job into an `Option<Output>`.
+/// Moves the output of a done job into room for it, which is written, or there is a panic. True if nothing
+/// is left in the work that has a destructor.
 ///
 /// # Safety
 /// As for [`Work::take_output`].
-pub(super) unsafe fn take_output(job: NonNull<Header>, into: *mut ()) {
+pub(super) unsafe fn take_output(job: NonNull<Header>, into: *mut ()) -> bool {
     // SAFETY: alive by the caller's word.
     let table = unsafe { job.as_ref() }.table;
     // SAFETY: passed on; the table is that of this very cell.
-    unsafe { (table.take_output)(job, into) };
+    unsafe { (table.take_output)(job, into) }
 }
 
-/// Puts a job into the ready queue; `Next::Push` has just been answered.
+/// Puts a job into the ready queue; `Next::Push` has just been answered, or it was born [`Origin::Ready`].
 ///
 /// # Safety
 /// The cell is alive, this is its owner's thread, and it is in no ready queue.
@@ -331,13 +353,24 @@ pub(super) unsafe fn take_output(job: NonNull<Header>, into: *mut ()) {
 pub(super) unsafe fn make_ready(job: NonNull<Header>) {
     // SAFETY: alive by the caller's word.
     let header = unsafe { job.as_ref() };
-    // SAFETY: a live cell keeps its owner's block alive.
-    let owner = unsafe { header.owner().as_ref() };
+    // SAFETY: alive and at home by the caller's word.
+    let owner = unsafe { header.owner_at_home() };
     header.stamp.set(owner.stamp());
-    let priority = usize::from(header.priority.get() & !TIMED);
     // SAFETY: owner's thread; no other access to the list is under way, as none runs foreign code. The
     // job is in no list by the caller's word, and is kept alive by the owner's own reference.
-    owner.with_ready(|ready| unsafe { ready.push(job, priority) });
+    owner.with_ready(|ready| unsafe { ready.push(job, header.priority.get()) });
+}
+
+/// The same for a new job that is to be cancelled in its first run.
+///
+/// # Safety
+/// As for [`make_ready`].
+pub(super) unsafe fn make_ready_cancelled(job: NonNull<Header>) {
+    // SAFETY: alive by the caller's word.
+    let next = unsafe { job.as_ref() }.local.cancel();
+    debug_assert!(next == Next::Nothing, "it is scheduled since its birth");
+    // SAFETY: passed on.
+    unsafe { make_ready(job) };
 }
 
 /// A wake on the owner's thread.
@@ -396,12 +429,76 @@ pub(super) unsafe fn release_home(job: NonNull<Header>) {
 ///
 /// # Safety
 /// As for [`release_home`]; the caller does not touch the cell afterwards.
-#[cold]
 unsafe fn settle(job: NonNull<Header>) {
     // SAFETY: alive by the caller's word.
     let header = unsafe { job.as_ref() };
-    // SAFETY: a live cell keeps its owner's block alive.
-    let owner = unsafe { header.owner().as_ref() };
+    // SAFETY: alive and at home by the caller's word.
+    let owner = unsafe { header.owner_at_home() };
+    // Nearly always no other thread ever had a reference.
+    if header.remote.observe().is_blank() && !owner.is_closed() {
+        debug_assert!(header.references.get() == 0, "the counts together are never below zero");
+        // SAFETY: no reference is left on any side, and the cell is in no queue.
+        unsafe { bury(job, owner, false) };
+    } else {
+        // SAFETY: passed on.
+        unsafe { settle_shared(job, owner) };
+    }
+}
+
+/// As [`waker::release`], by the handle that has just taken the output: nearly always it has the last
+/// reference, and the cell is empty.
+///
+/// # Safety
+/// As for [`waker::release`], after [`take_output`], which has answered so.
+#[inline]
+pub(super) unsafe fn release_taken(job: NonNull<Header>, is_empty: bool) {
+    // SAFETY: alive by the caller's reference.
+    let header = unsafe { job.as_ref() };
+    if !header.is_home() {
+        // SAFETY: passed on.
+        return unsafe { waker::release_away(job) };
+    }
+    // SAFETY: alive and at home.
+    let owner = unsafe { header.owner_at_home() };
+    let last = header.references.get() == 1 && header.remote.observe().is_blank();
+    if last && !owner.is_closed() {
+        // SAFETY: no reference is left on any side, and a done job is in no queue. The joiner's place is
+        // empty since it was done.
+        unsafe { bury(job, owner, is_empty) };
+    } else {
+        // SAFETY: passed on.
+        unsafe { release_home(job) };
+    }
+}
+
+/// The end of a cell at home.
+///
+/// # Safety
+/// As for [`free`], on the owner's thread, of a cell that is not merged. If it is said to be empty, it has
+/// nothing left with a destructor.
+#[inline]
+unsafe fn bury(job: NonNull<Header>, owner: &Owner, is_empty: bool) {
+    // SAFETY: alive until the end of this function.
+    let header = unsafe { job.as_ref() };
+    owner.forget(header.slot.get());
+    let piece = header.table.piece;
+    touch(header);
+    if !is_empty {
+        // SAFETY: passed on; the table is that of this cell.
+        unsafe { (header.table.drop)(job) };
+    }
+    // SAFETY: allocated for this; nothing is left in it, and nobody has it. The owner's thread.
+    unsafe { owner.memory().release(job.cast(), piece) };
+}
+
+/// As [`settle`], when other threads have had references, or the worker ends.
+///
+/// # Safety
+/// As for [`settle`].
+#[cold]
+unsafe fn settle_shared(job: NonNull<Header>, owner: &Owner) {
+    // SAFETY: alive by the caller's word.
+    let header = unsafe { job.as_ref() };
     // Each round fails only because another thread changed the word; each such thread does so a bounded
     // number of times without a push, and a push ends the loop.
     loop {
@@ -417,9 +514,8 @@ unsafe fn settle(job: NonNull<Header>) {
         }
         let total = local + view.count();
         if total == 0 {
-            owner.forget(header.slot.get());
             // SAFETY: no reference is left on any side, and the cell is in no queue.
-            unsafe { free(job) };
+            unsafe { bury(job, owner, false) };
             return;
         }
         if !header.local.is_done() {
@@ -451,15 +547,24 @@ pub(super) unsafe fn free(job: NonNull<Header>) {
     // SAFETY: alive until the end of this function.
     let header = unsafe { job.as_ref() };
     let block = header.is_merged().then(|| header.owner());
-    let table = header.table;
-    // loom does not see memory go: touching what is plain tells it that all who used it are done.
-    header.mail.set(0);
-    header.join.with_mut(|_| ());
+    let piece = header.table.piece;
+    touch(header);
     // SAFETY: passed on; the table is that of this cell.
-    unsafe { (table.free)(job) };
+    unsafe { (header.table.drop)(job) };
+    // SAFETY: allocated for this; nothing is left in it, and nobody has it.
+    unsafe { piece.release(job.cast()) };
     if let Some(block) = block {
         // SAFETY: a merged cell holds its owner's block, by the `keep` in `settle`, `seal` or `reject`.
         unsafe { super::owner::unhold(block) };
+    }
+}
+
+/// loom does not see memory go: touching what is plain tells it that all who used it are done.
+#[inline]
+fn touch(header: &Header) {
+    if MODELLED {
+        header.mail.set(0);
+        header.join.with_mut(|_| ());
     }
 }
 
@@ -526,12 +631,11 @@ pub(super) unsafe fn complete(job: NonNull<Header>) {
     header.local.complete();
     // SAFETY: owner's thread; nobody else touches the field, and no foreign code runs meanwhile.
     let join = header.join.with_mut(|join| unsafe { (*join).take() });
-    if let Some(join) = join {
+    if let Some(Err(foreign)) = join.map(waker::wake_at_home)
+        && let Err(panic) = contain(|| foreign.wake())
+    {
         // SAFETY: a live cell keeps its owner's block alive.
-        let owner = unsafe { header.owner().as_ref() };
-        if let Err(panic) = contain(|| join.wake()) {
-            owner.lose(header, panic);
-        }
+        unsafe { header.owner().as_ref() }.lose(header, panic);
     }
     // SAFETY: the owner's own reference.
     unsafe { release_home(job) };

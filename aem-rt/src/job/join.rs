@@ -9,6 +9,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
@@ -25,6 +26,7 @@ use super::waker::{self, JobRef};
 use crate::error::JoinError;
 use crate::queue::Priority;
 use crate::queue::inject::Pushed;
+use crate::rare::Rare;
 use crate::sync::Cell;
 
 /// A letter to the owner.
@@ -116,11 +118,11 @@ pub struct JoinHandle<T> {
     /// None once the output has been taken.
     job: Option<NonNull<Header>>,
     id: JobId,
-    /// What few handles need, so that all others are small.
-    extra: Option<Box<Extra>>,
+    extra: Rare<Extra>,
     _output: PhantomData<T>,
 }
 
+/// What few handles have.
 #[derive(Default)]
 struct Extra {
     /// Whom the last note names; from the first one on there are only notes.
@@ -163,7 +165,7 @@ impl<T: 'static> JoinHandle<T> {
     /// # Safety
     /// The reference is the caller's, and the job's output is a `T`.
     pub(super) unsafe fn from_raw(job: NonNull<Header>, id: JobId) -> Self {
-        JoinHandle { job: Some(job), id, extra: None, _output: PhantomData }
+        JoinHandle { job: Some(job), id, extra: Rare::none(), _output: PhantomData }
     }
 
     /// Sends a future to a worker, as a job.
@@ -194,19 +196,25 @@ impl<T: 'static> JoinHandle<T> {
     }
 
     /// Takes the output of a done job, and lets the job go.
+    #[inline]
     fn take(&mut self, job: NonNull<Header>) -> Result<T, JoinError> {
-        let mut output: Option<Result<T, JoinError>> = None;
+        let mut output = MaybeUninit::<Result<T, JoinError>>::uninit();
         self.job = None;
         // SAFETY: done, as the caller saw by an Acquire; the handle is here, so the output is ours; and
         // the work was made with this type of output, by `spawn`, `post` or `post_with`.
-        unsafe { cell::take_output(job, (&raw mut output).cast()) };
-        // SAFETY: our reference, which is gone from the handle.
-        unsafe { waker::release(job) };
-        output.unwrap_or_else(|| Err(JoinError::cancelled()))
+        let is_empty = unsafe { cell::take_output(job, output.as_mut_ptr().cast()) };
+        // SAFETY: our reference, which is gone from the handle, and the output is taken.
+        unsafe { cell::release_taken(job, is_empty) };
+        // SAFETY: written by `take_output`, which has returned.
+        unsafe { output.assume_init() }
     }
 }
 
 impl<T> JoinHandle<T> {
+    fn noted(&self) -> Option<&Waker> {
+        self.extra.get()?.noted.as_ref()
+    }
+
     fn header(&self) -> Option<&Header> {
         // SAFETY: alive by our reference.
         self.job.map(|job| unsafe { job.as_ref() })
@@ -273,13 +281,12 @@ impl<T: 'static> Future for JoinHandle<T> {
         if header.local.is_done() {
             return Poll::Ready(this.take(job));
         }
-        let noted = this.extra.as_ref().and_then(|extra| extra.noted.as_ref());
-        if noted.is_some() || !header.is_home() {
+        if this.noted().is_some() || !header.is_home() {
             return this.poll_away(job, context.waker());
         }
         // SAFETY: alive by our reference, the owner's thread, not done.
         if !unsafe { cell::will_wake(job, context.waker()) } {
-            let waker = context.waker().clone();
+            let waker = waker::clone(context.waker());
             // SAFETY: as above: a clone runs no job.
             drop(unsafe { cell::set_join(job, Some(waker)) });
         }
@@ -292,8 +299,7 @@ impl<T: 'static> JoinHandle<T> {
     #[cold]
     fn poll_away(&mut self, job: NonNull<Header>, waker: &Waker) -> Poll<Result<T, JoinError>> {
         // A loop of polls with the same waker sends one note, not one each.
-        let noted = self.extra.as_ref().and_then(|extra| extra.noted.as_ref());
-        if noted.is_some_and(|noted| noted.will_wake(waker)) {
+        if self.noted().is_some_and(|noted| noted.will_wake(waker)) {
             return Poll::Pending;
         }
         // SAFETY: our reference.
@@ -327,8 +333,9 @@ impl<T> Drop for JoinHandle<T> {
 
 impl<T> JoinHandle<T> {
     /// The handle goes before the output was taken.
+    #[inline(never)]
     fn part(&mut self) {
-        if self.extra.as_ref().is_some_and(|extra| extra.abort_on_drop) {
+        if self.extra.get().is_some_and(|extra| extra.abort_on_drop) {
             self.abort();
         }
         let Some(job) = self.job.take() else { return };

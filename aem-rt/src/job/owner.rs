@@ -18,7 +18,8 @@ use std::ptr::NonNull;
 use super::Payload;
 use super::cell::{self, Birth, Header, Origin, Work};
 use super::join::Note;
-use super::registry::{Facts, JobId, Kind, Lost, Record, Registry, Sight, UNREGISTERED};
+use super::memory::Memory;
+use super::registry::{Facts, JobId, Kind, Lost, Record, Registry, Sight, Statistics};
 use super::waker::JobRef;
 use crate::queue::inject::{Batch, Inject, Post, Pushed};
 use crate::queue::ready::Ready;
@@ -83,7 +84,9 @@ pub(crate) struct Owner {
     /// New jobs are born cancelled. Written by the owner.
     closing: AtomicBool,
     // From here on: the owner's thread only.
-    ids: Cell<u64>,
+    /// The next of the ids that this thread gives.
+    next_id: Cell<u64>,
+    memory: Memory,
     ready: UnsafeCell<Ready<Header>>,
     registry: UnsafeCell<Registry>,
     lost: UnsafeCell<Vec<Lost>>,
@@ -110,6 +113,12 @@ impl Owner {
         self.registry.with_mut(|registry| act(unsafe { &mut *registry }))
     }
 
+    /// For cells that are made or freed on the owner's thread.
+    #[inline]
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     #[inline]
     pub(super) fn stamp(&self) -> u8 {
         self.stamp.get()
@@ -134,10 +143,11 @@ impl Owner {
         self.closing.load(Ordering::Relaxed)
     }
 
+    #[inline]
     fn next_id(&self) -> JobId {
-        let id = self.ids.get();
-        self.ids.set(id + 1);
-        JobId(self.number << JobId::WORKER_SHIFT | id)
+        let id = self.next_id.get();
+        self.next_id.set(id + 1);
+        JobId(id)
     }
 
     /// Enters a job that came by mail.
@@ -153,14 +163,13 @@ impl Owner {
 
     /// Looks at a job's record, with its full run count and its priority.
     pub(super) fn info<R>(&self, slot: u32, look: impl FnOnce(Sight<'_>) -> R) -> Option<R> {
-        self.with_registry(|registry| Some(look(sight(registry, slot, registry.get(slot)?))))
+        self.with_registry(|registry| Some(look(sight(registry.record(slot)?))))
     }
 
-    /// Strikes out a job.
+    /// Strikes out a job, if it is entered.
+    #[inline]
     pub(super) fn forget(&self, slot: u32) {
-        if slot != UNREGISTERED {
-            self.with_registry(|registry| registry.remove(slot));
-        }
+        self.with_registry(|registry| registry.remove(slot));
     }
 
     /// Moves the run count of a header, which is about to overflow, into the registry.
@@ -168,8 +177,8 @@ impl Owner {
     pub(super) fn bank_runs(&self, header: &Header) {
         let runs = header.take_runs();
         self.with_registry(|registry| {
-            if let Some(record) = registry.get_mut(header.slot()) {
-                record.runs += u64::from(runs);
+            if let Some(statistics) = registry.statistics(header.slot()) {
+                statistics.runs += u64::from(runs);
             }
         });
     }
@@ -177,11 +186,8 @@ impl Owner {
     /// Keeps a panic for the report.
     pub(super) fn lose(&self, header: &Header, panic: Payload) {
         let (id, name, location) =
-            self.with_registry(|registry| match registry.get(header.slot()) {
-                Some(record) => {
-                    let name = registry.name(header.slot()).cloned();
-                    (Some(record.id), name, Some(record.location))
-                }
+            self.with_registry(|registry| match registry.record(header.slot()) {
+                Some(record) => (Some(record.id), record.name.cloned(), Some(record.location)),
                 None => (None, None, None),
             });
         self.lose_of(Lost { id, name, location, panic });
@@ -200,11 +206,11 @@ impl std::fmt::Debug for Owner {
 }
 
 /// What a record and the header say together.
-fn sight<'a>(registry: &'a Registry, slot: u32, record: &'a Record) -> Sight<'a> {
+fn sight(record: Record<'_>) -> Sight<'_> {
     // SAFETY: a registered cell is alive: it is struck out before it is freed or merged.
-    let header = unsafe { record.job().as_ref() };
-    let runs = record.runs + u64::from(header.runs());
-    Sight { record, name: registry.name(slot), runs, priority: header.priority() }
+    let header = unsafe { record.job.as_ref() };
+    let runs = record.statistics.runs + u64::from(header.runs());
+    Sight { record, runs, priority: header.priority() }
 }
 
 /// A counted reference to a block. Any thread.
@@ -262,7 +268,7 @@ impl Block {
     /// Until its first run the work holds nothing but values that may be sent to another thread and
     /// dropped there; its output may be sent as well, or never leaves the owner's thread.
     pub(super) unsafe fn post<W: Work>(&self, work: W) -> NonNull<Header> {
-        let job = cell::allocate(self.address(), Origin::Posted, Priority::Normal, work);
+        let job = cell::allocate(&self.0, Origin::Posted, Priority::Normal, work);
         // Threads that send jobs faster than the end of the worker can cancel them would put it off for
         // ever, so they cancel them themselves.
         if self.0.is_closing() {
@@ -360,7 +366,8 @@ impl Home {
             number,
             posted_ids: AtomicU64::new(1),
             closing: AtomicBool::new(false),
-            ids: Cell::new(1),
+            next_id: Cell::new(number << JobId::WORKER_SHIFT | 1),
+            memory: Memory::new(),
             ready: UnsafeCell::new(Ready::new()),
             registry: UnsafeCell::new(Registry::default()),
             lost: UnsafeCell::new(Vec::new()),
@@ -492,13 +499,13 @@ impl Home {
         self.owner().lost.with(|lost| !unsafe { &*lost }.is_empty())
     }
 
-    /// Looks at a job's record.
-    pub(crate) fn with_record<R>(
+    /// Adds to a job's statistics.
+    pub(crate) fn with_statistics<R>(
         &self,
         slot: u32,
-        look: impl FnOnce(&mut Record) -> R,
+        add: impl FnOnce(&mut Statistics) -> R,
     ) -> Option<R> {
-        self.owner().with_registry(|registry| registry.get_mut(slot).map(look))
+        self.owner().with_registry(|registry| registry.statistics(slot).map(add))
     }
 
     /// Looks at a job's record, with its full run count and its priority.
@@ -509,10 +516,10 @@ impl Home {
     /// Looks at the records of all jobs that have not ended, with their full run counts and priorities.
     pub(crate) fn for_each(&self, mut look: impl FnMut(Sight<'_>)) {
         self.owner().with_registry(|registry| {
-            for (slot, record) in registry.iter() {
+            for record in registry.iter() {
                 // SAFETY: a registered cell is alive: it is struck out before it is freed or merged.
-                if !unsafe { record.job().as_ref() }.local.is_done() {
-                    look(sight(registry, slot, record));
+                if !unsafe { record.job.as_ref() }.local.is_done() {
+                    look(sight(record));
                 }
             }
         });
@@ -535,11 +542,8 @@ impl Home {
 
     /// Asks every job but those of that kind to end.
     pub(crate) fn abort_all(&self, but: Option<Kind>) {
-        let jobs = self.owner().with_registry(|registry| {
-            let wanted = registry.iter().filter(|(_, record)| Some(record.kind) != but);
-            wanted.map(|(_, record)| record.job()).collect::<Vec<_>>()
-        });
-        for job in jobs {
+        let jobs = |registry: &mut Registry| registry.jobs(|kind| Some(kind) != but);
+        for job in self.owner().with_registry(jobs) {
             // SAFETY: registered, so alive; an abort runs no foreign code, so all stay so.
             unsafe { cell::abort_home(job) };
         }
@@ -554,7 +558,7 @@ impl Home {
             return 0;
         }
         self.begin_closing();
-        let births_max = self.owner().ids.get() + self.alive() as u64 + FINISH_BIRTHS;
+        let births_max = self.owner().next_id.get() + self.alive() as u64 + FINISH_BIRTHS;
         let mut rounds = 0;
         loop {
             self.abort_all(None);
@@ -570,12 +574,12 @@ impl Home {
                 break;
             }
             rounds += 1;
-            if rounds == FINISH_ROUNDS || self.owner().ids.get() > births_max {
+            if rounds == FINISH_ROUNDS || self.owner().next_id.get() > births_max {
                 return alive.max(1);
             }
         }
         let left = self.owner().with_registry(std::mem::take);
-        for job in left.jobs() {
+        for job in left.jobs(|_| true) {
             // SAFETY: registered, so alive; closed, so nothing was freed by `settle`; ours.
             unsafe { cell::seal(job) };
         }
@@ -616,44 +620,67 @@ impl Here<'_> {
         priority: Priority,
         facts: Facts,
     ) -> (JobRef, JobId) {
-        let (reference, id) = self.make(work, priority, facts);
-        if self.owner.is_closing() {
-            reference.abort();
-        } else {
-            reference.start();
+        let (job, id) = self.allocate(work, priority, Origin::Ready);
+        if !self.owner.is_closing() {
+            self.enter(job, id, facts);
+            // SAFETY: new, ours, and in no queue.
+            unsafe { cell::make_ready(job) };
+        } else if self.enter_late(job, id, facts) {
+            // SAFETY: as above.
+            unsafe { cell::make_ready_cancelled(job) };
         }
-        (reference, id)
-    }
-
-    /// A job for a worker that has ended: the destructor of an output can still ask for one.
-    #[cold]
-    fn stillborn<W: Work>(self, work: W, priority: Priority) -> JobRef {
-        let job = cell::allocate(NonNull::from(self.owner), Origin::Posted, priority, work);
-        // SAFETY: nobody else knows the cell.
-        unsafe { reject(job) };
-        // SAFETY: the one reference that a rejected cell has; made on the owner's thread.
-        unsafe { JobRef::from_raw(job) }
+        // SAFETY: one of the two references of birth, or the one that a rejected cell has; made on the
+        // owner's thread.
+        (unsafe { JobRef::from_raw(job) }, id)
     }
 
     /// Makes a job that waits to be woken. After the end of the worker it is made cancelled.
-    #[inline]
     pub(crate) fn make<W: Work>(
         self,
         work: W,
         priority: Priority,
         facts: Facts,
     ) -> (JobRef, JobId) {
-        let owner = self.owner;
-        if owner.is_closing() && owner.is_closed() {
-            return (self.stillborn(work, priority), owner.next_id());
+        let (job, id) = self.allocate(work, priority, Origin::Waiting);
+        if self.owner.is_closing() {
+            self.enter_late(job, id, facts);
+        } else {
+            self.enter(job, id, facts);
         }
-        let job = cell::allocate(NonNull::from(self.owner), Origin::Home, priority, work);
-        let id = owner.next_id();
-        let slot = owner.with_registry(|registry| registry.insert(job, id, facts));
+        // SAFETY: as in `spawn`.
+        (unsafe { JobRef::from_raw(job) }, id)
+    }
+
+    /// The work has one way only, straight into its cell: with two it would go by way of the stack.
+    #[inline]
+    fn allocate<W: Work>(
+        self,
+        work: W,
+        priority: Priority,
+        origin: Origin,
+    ) -> (NonNull<Header>, JobId) {
+        (cell::allocate(self.owner, origin, priority, work), self.owner.next_id())
+    }
+
+    #[inline]
+    fn enter(self, job: NonNull<Header>, id: JobId, facts: Facts) {
+        let slot = self.owner.with_registry(|registry| registry.insert(job, id, facts));
         // SAFETY: made just now.
         unsafe { job.as_ref() }.set_slot(slot);
-        // SAFETY: one of the two references of birth; made on the owner's thread.
-        (unsafe { JobRef::from_raw(job) }, id)
+    }
+
+    /// At the end of the worker: true if it still runs. After it the job is cancelled here and now: the
+    /// destructor of an output can still ask for one.
+    #[cold]
+    fn enter_late(self, job: NonNull<Header>, id: JobId, facts: Facts) -> bool {
+        let runs = !self.owner.is_closed();
+        if runs {
+            self.enter(job, id, facts);
+        } else {
+            // SAFETY: nobody else knows the cell.
+            unsafe { reject(job) };
+        }
+        runs
     }
 }
 

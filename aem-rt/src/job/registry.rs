@@ -64,13 +64,24 @@ pub(crate) struct Facts {
     pub(crate) location: &'static Location<'static>,
 }
 
-/// What is known of a job. Small, as every spawn writes one.
+/// What a spawn writes down of a job: half a cache line.
 #[derive(Debug)]
-pub(crate) struct Record {
+struct Entry {
     /// None in a vacant place.
     job: Option<NonNull<Header>>,
-    pub(crate) id: JobId,
-    pub(crate) location: &'static Location<'static>,
+    id: JobId,
+    location: &'static Location<'static>,
+    /// In a vacant place, the next one; else whether the job has a name.
+    mark: u32,
+    kind: Kind,
+}
+
+/// Few jobs live for long enough to have statistics, so these lie apart from the entry, and their place is
+/// cleared by the first job that needs it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Statistics {
+    /// The job they are about. Another job's are those of an earlier one in the same place.
+    of: JobId,
     /// Runs, but for those that the header still counts.
     pub(crate) runs: u64,
     /// Nanoseconds, exact for handlers, estimated from samples for tasks.
@@ -78,15 +89,11 @@ pub(crate) struct Record {
     pub(crate) queued: u64,
     /// In microseconds, rounded up, so that it fits: up to 71 minutes.
     pub(crate) longest_us: u32,
-    /// In a vacant place, the next one; else whether the job has a name.
-    mark: u32,
-    pub(crate) kind: Kind,
 }
 
-impl Record {
-    /// The job of a record that is not vacant.
-    pub(crate) fn job(&self) -> NonNull<Header> {
-        self.job.expect("vacant records are not given out")
+impl Statistics {
+    fn none(of: JobId) -> Self {
+        Statistics { of, runs: 0, running: 0, queued: 0, longest_us: 0 }
     }
 }
 
@@ -94,32 +101,50 @@ impl Record {
 const NAMELESS: u32 = 0;
 const NAMED: u32 = 1;
 
-/// What others may know of a job.
+/// What the registry knows of a job.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<'a> {
+    pub(super) job: NonNull<Header>,
+    pub(crate) id: JobId,
+    pub(crate) kind: Kind,
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) name: Option<&'a Arc<str>>,
+    pub(crate) statistics: Statistics,
+}
+
+/// What others may know of a job: its record, with what its header says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sight<'a> {
-    pub(crate) record: &'a Record,
-    pub(crate) name: Option<&'a Arc<str>>,
+    pub(crate) record: Record<'a>,
     /// All of them.
     pub(crate) runs: u64,
     pub(crate) priority: Priority,
 }
 
-/// All records of a worker. Names are kept apart, as few jobs have one.
+/// All jobs of a worker. Names are kept apart, as few jobs have one.
 ///
-/// A slab of its own, with the records written in their places: moving one there by way of the stack costs
+/// A slab of its own, with the entries written in their places: moving one there by way of the stack costs
 /// a spawn 10 ns, as its fields are read back in larger pieces than they were written in.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    records: Vec<Record>,
+    entries: Vec<Entry>,
     /// The first vacant place, or [`UNREGISTERED`].
     vacant: u32,
     len: usize,
+    /// In the places of the entries; shorter than they are, as long as those at the end have none.
+    statistics: Vec<Statistics>,
     names: BTreeMap<u32, Arc<str>>,
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Registry { records: Vec::new(), vacant: UNREGISTERED, len: 0, names: BTreeMap::new() }
+        Registry {
+            entries: Vec::new(),
+            vacant: UNREGISTERED,
+            len: 0,
+            statistics: Vec::new(),
+            names: BTreeMap::new(),
+        }
     }
 }
 
@@ -127,91 +152,99 @@ impl Registry {
     /// Enters a job that has not run.
     #[inline]
     pub(crate) fn insert(&mut self, job: NonNull<Header>, id: JobId, facts: Facts) -> u32 {
-        if self.vacant == UNREGISTERED {
-            self.grow(id, facts);
-        }
         let slot = self.vacant;
-        let record = &mut self.records[slot as usize];
-        self.vacant = record.mark;
+        let Some(entry) = self.entries.get_mut(slot as usize) else {
+            return self.append(job, id, facts);
+        };
+        self.vacant = entry.mark;
         self.len += 1;
-        record.job = Some(job);
-        record.id = id;
-        record.location = facts.location;
-        record.kind = facts.kind;
-        record.mark = NAMELESS;
-        (record.runs, record.running, record.queued, record.longest_us) = (0, 0, 0, 0);
+        entry.job = Some(job);
+        entry.id = id;
+        entry.location = facts.location;
+        entry.mark = NAMELESS;
+        entry.kind = facts.kind;
         slot
     }
 
-    /// Adds a vacant place.
+    /// No place is vacant.
     #[cold]
-    fn grow(&mut self, id: JobId, facts: Facts) {
-        let slot = u32::try_from(self.records.len()).expect("fewer than 2^32 jobs");
+    fn append(&mut self, job: NonNull<Header>, id: JobId, facts: Facts) -> u32 {
+        let slot = u32::try_from(self.entries.len()).expect("fewer than 2^32 jobs");
+        assert!(slot != UNREGISTERED, "fewer than 2^32 jobs");
         let Facts { kind, location } = facts;
-        self.records.push(Record {
-            job: None,
-            id,
-            location,
-            runs: 0,
-            running: 0,
-            queued: 0,
-            longest_us: 0,
-            mark: UNREGISTERED,
-            kind,
-        });
-        self.vacant = slot;
+        self.entries.push(Entry { job: Some(job), id, location, mark: NAMELESS, kind });
+        self.len += 1;
+        slot
     }
 
     /// Strikes out a job.
     #[inline]
     pub(crate) fn remove(&mut self, slot: u32) {
-        let Some(record) = self.records.get_mut(slot as usize) else { return };
-        if record.job.take().is_none() {
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        if entry.job.take().is_none() {
             return;
         }
-        let named = record.mark == NAMED;
-        record.mark = self.vacant;
+        let mark = std::mem::replace(&mut entry.mark, self.vacant);
         self.vacant = slot;
         self.len -= 1;
-        if named {
-            // A name is a text: dropping it runs no foreign code.
-            self.names.remove(&slot);
+        if mark == NAMED {
+            self.forget_name(slot);
         }
     }
 
-    pub(crate) fn get(&self, slot: u32) -> Option<&Record> {
-        self.records.get(slot as usize).filter(|record| record.job.is_some())
+    #[cold]
+    fn forget_name(&mut self, slot: u32) {
+        // A name is a text: dropping it runs no foreign code.
+        self.names.remove(&slot);
     }
 
-    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Record> {
-        self.records.get_mut(slot as usize).filter(|record| record.job.is_some())
+    fn entry(&self, slot: u32) -> Option<&Entry> {
+        self.entries.get(slot as usize).filter(|entry| entry.job.is_some())
+    }
+
+    /// What is known of the job in that place.
+    pub(crate) fn record(&self, slot: u32) -> Option<Record<'_>> {
+        let Entry { job, id, kind, location, .. } = *self.entries.get(slot as usize)?;
+        let kept = self.statistics.get(slot as usize).filter(|kept| kept.of == id);
+        let statistics = kept.copied().unwrap_or(Statistics::none(id));
+        Some(Record { job: job?, id, kind, location, name: self.names.get(&slot), statistics })
+    }
+
+    /// The statistics of a job, to be added to.
+    pub(crate) fn statistics(&mut self, slot: u32) -> Option<&mut Statistics> {
+        let id = self.entry(slot)?.id;
+        let place = slot as usize;
+        if place >= self.statistics.len() {
+            self.statistics.resize(place + 1, Statistics::none(id));
+        }
+        let statistics = &mut self.statistics[place];
+        if statistics.of != id {
+            *statistics = Statistics::none(id);
+        }
+        Some(statistics)
     }
 
     pub(crate) fn set_name(&mut self, slot: u32, name: Arc<str>) {
-        if let Some(record) = self.get_mut(slot) {
-            record.mark = NAMED;
+        let entry = self.entries.get_mut(slot as usize).filter(|entry| entry.job.is_some());
+        if let Some(entry) = entry {
+            entry.mark = NAMED;
             self.names.insert(slot, name);
         }
-    }
-
-    pub(crate) fn name(&self, slot: u32) -> Option<&Arc<str>> {
-        self.names.get(&slot)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// All records, with their slots.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Record)> {
-        let records = self.records.iter().enumerate();
-        let occupied = records.filter(|(_, record)| record.job.is_some());
-        occupied.map(|(slot, record)| (slot as u32, record))
+    /// All jobs.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+        (0..self.entries.len()).filter_map(|slot| self.record(slot as u32))
     }
 
-    /// All jobs.
-    pub(crate) fn jobs(&self) -> Vec<NonNull<Header>> {
-        self.records.iter().filter_map(|record| record.job).collect()
+    /// All jobs that are wanted by their kind.
+    pub(crate) fn jobs(&self, is_wanted: impl Fn(Kind) -> bool) -> Vec<NonNull<Header>> {
+        let entries = self.entries.iter().filter(|entry| is_wanted(entry.kind));
+        entries.filter_map(|entry| entry.job).collect()
     }
 }
 

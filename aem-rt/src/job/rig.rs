@@ -176,9 +176,10 @@ impl<W: Work> Work for Watched<W> {
         unsafe { self.work.discard() }
     }
 
-    unsafe fn take_output(&self, into: *mut ()) {
+    unsafe fn take_output(&self, into: *mut ()) -> bool {
         // SAFETY: passed on.
         unsafe { self.work.take_output(into) };
+        false
     }
 
     fn birth(&self) -> Option<Birth> {

@@ -31,6 +31,8 @@ const DONE: u32 = 1 << 2;
 const CANCELLED: u32 = 1 << 3;
 /// Nobody will ask for the output: the owner drops it.
 const UNHELD: u32 = 1 << 4;
+/// Each run is timed. Set at birth.
+const TIMED: u32 = 1 << 5;
 
 /// The owner's word.
 #[derive(Debug)]
@@ -67,9 +69,17 @@ pub(crate) enum Left {
 }
 
 impl Local {
-    /// The word of a new job.
-    pub(crate) fn new(scheduled: bool) -> Self {
-        Local(AtomicU32::new(if scheduled { SCHEDULED } else { 0 }))
+    /// The word of a new job. One that is scheduled is put into the ready queue at once.
+    #[inline]
+    pub(crate) fn new(scheduled: bool, timed: bool) -> Self {
+        let scheduled = if scheduled { SCHEDULED } else { 0 };
+        Local(AtomicU32::new(scheduled | if timed { TIMED } else { 0 }))
+    }
+
+    /// Whether each run is timed.
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.get() & TIMED != 0
     }
 
     /// Relaxed, as the owner alone writes.
@@ -128,6 +138,7 @@ impl Local {
     }
 
     /// Whether somebody may still ask for the output. Owner.
+    #[inline]
     pub(crate) fn is_held(&self) -> bool {
         self.get() & UNHELD == 0
     }
@@ -222,6 +233,12 @@ pub(crate) enum Released {
 pub(crate) struct View(u64);
 
 impl View {
+    /// No other thread has or wants anything.
+    #[inline]
+    pub(crate) fn is_blank(self) -> bool {
+        self.0 == 0
+    }
+
     /// The cell is in the inject queue, which keeps it.
     pub(crate) fn is_queued(self) -> bool {
         self.0 & QUEUED != 0
@@ -360,6 +377,7 @@ impl Remote {
     }
 
     /// The owner looks, its own count being at zero or below.
+    #[inline]
     pub(crate) fn observe(&self) -> View {
         // Acquire: if the cell is freed now, what others did with it comes before.
         View(peek(&self.0, Ordering::Acquire))

@@ -4,7 +4,7 @@
 //! that panic is the job's result, as nobody else could hear of it.
 #![allow(unsafe_code)]
 
-use std::mem::replace;
+use std::mem::{needs_drop, replace};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -31,26 +31,31 @@ impl<F: Future> Task<F> {
     }
 
     /// Drops the future where it stands and puts the output in its place.
+    #[inline]
     fn finish(&self, output: Result<F::Output, JoinError>) {
+        let output = if needs_drop::<F>() { self.drop_future(output) } else { output };
+        // SAFETY: called by the owner during `run` or `cancel`, which do not overlap; what stood there was
+        // dropped.
+        self.stage.with_mut(|stage| unsafe { stage.write(Stage::Output(output)) });
+    }
+
+    /// Drops the future where it stands. If that panics, the panic is the job's result.
+    fn drop_future(&self, output: Result<F::Output, JoinError>) -> Result<F::Output, JoinError> {
         let dropped = contain(|| {
             self.stage.with_mut(|stage| {
-                // SAFETY: called by the owner during `run` or `cancel`, which do not overlap.
+                // SAFETY: as in `finish`.
                 if let Stage::Pending(future) = unsafe { &mut *stage } {
-                    // SAFETY: pinned, so dropped in place; overwritten below without another drop.
+                    // SAFETY: pinned, so dropped in place; `finish` overwrites it without another drop.
                     unsafe { std::ptr::drop_in_place(future) };
                 }
             });
         });
-        let (output, loser) = match dropped {
-            Ok(()) => (output, None),
-            Err(panic) => (Err(JoinError::panic(panic)), Some(output)),
-        };
-        // SAFETY: as above; what stood there was dropped.
-        self.stage.with_mut(|stage| unsafe { stage.write(Stage::Output(output)) });
+        let Err(panic) = dropped else { return output };
         // A second panic has no reader left: the first one is the job's result.
-        if let Err(second) = contain(|| drop(loser)) {
+        if let Err(second) = contain(|| drop(output)) {
             dispose(second);
         }
+        Err(JoinError::panic(panic))
     }
 
     /// Takes the output out.
@@ -69,6 +74,7 @@ impl<F: Future> Task<F> {
 }
 
 impl<F: Future + 'static> Work for Task<F> {
+    #[inline]
     fn run(self: Pin<&Self>, context: &mut Context<'_>) -> Poll<()> {
         let polled = contain(|| {
             self.stage.with_mut(|stage| {
@@ -97,11 +103,12 @@ impl<F: Future + 'static> Work for Task<F> {
         unsafe { self.take() }?.err()?.into_payload()
     }
 
-    unsafe fn take_output(&self, into: *mut ()) {
+    unsafe fn take_output(&self, into: *mut ()) -> bool {
         // SAFETY: passed on.
-        let output = unsafe { self.take() };
-        // SAFETY: it points to an option of this type by the caller's word.
-        unsafe { *into.cast::<Option<Result<F::Output, JoinError>>>() = output };
+        let output = unsafe { self.take() }.expect("an output is taken once");
+        // SAFETY: it is room for a result of this type by the caller's word.
+        unsafe { into.cast::<Result<F::Output, JoinError>>().write(output) };
+        true
     }
 }
 
@@ -137,9 +144,9 @@ impl<F: Future + 'static> Work for Posted<F> {
         unsafe { self.task.discard() }
     }
 
-    unsafe fn take_output(&self, into: *mut ()) {
+    unsafe fn take_output(&self, into: *mut ()) -> bool {
         // SAFETY: passed on.
-        unsafe { self.task.take_output(into) };
+        unsafe { self.task.take_output(into) }
     }
 
     fn birth(&self) -> Option<Birth> {

@@ -51,6 +51,20 @@ pub(crate) fn wake_at_home(waker: Waker) -> Result<(), Waker> {
     Ok(())
 }
 
+/// As `Clone::clone`, with a shorter way for a job of this thread.
+#[inline]
+pub(super) fn clone(waker: &Waker) -> Waker {
+    if !is_home(waker) {
+        return waker.clone();
+    }
+    // SAFETY: at home, so it is a pointer of ours.
+    let job = unsafe { job_of(waker.data()) };
+    // SAFETY: a waker keeps its cell alive.
+    cell::retain_home(unsafe { job.as_ref() });
+    // SAFETY: the functions of the table keep the contract of `RawWaker`; the reference was counted.
+    unsafe { Waker::new(waker.data(), &TABLE) }
+}
+
 /// Whether this is a job's waker and this is its owner's thread. Then waking is an entry in the ready queue,
 /// cloning and dropping count, and none of them runs foreign code.
 #[inline]
@@ -102,14 +116,14 @@ unsafe fn wake_waker(data: *const ()) {
     if header.is_home() {
         // SAFETY: the owner's thread.
         unsafe { cell::wake_home(job) };
-    } else if header.remote.tell_and_release() {
-        return;
-    } else {
+        // SAFETY: the owner's thread, and the waker's own reference.
+        unsafe { cell::release_home(job) };
+    } else if !header.remote.tell_and_release() {
         // SAFETY: as above.
         unsafe { tell(job, Wish::Wake) };
+        // SAFETY: the waker's own reference.
+        unsafe { release_away(job) };
     }
-    // SAFETY: the waker's own reference.
-    unsafe { release(job) };
 }
 
 /// # Safety
@@ -269,13 +283,6 @@ impl JobRef {
         // SAFETY: alive by our reference; the clone is counted.
         let waker = unsafe { borrowed(self.job) };
         Waker::clone(&waker)
-    }
-
-    /// Makes a job run that its owner has made just now.
-    #[inline]
-    pub(super) fn start(&self) {
-        // SAFETY: alive by our reference; the owner's thread, by the caller's nature.
-        unsafe { cell::wake_home(self.job) };
     }
 
     /// Makes the job run.

@@ -32,13 +32,21 @@ pub(crate) unsafe trait Linked: Sized {
 }
 
 /// Jobs that want to run.
+///
+/// Nearly always all of them are in the normal list, and then the other two are not looked at. That is more
+/// than a shorter way: a processor guesses a branch, but would have to wait for the number of a list that it
+/// must compute from what the last push has written.
 #[derive(Debug)]
 pub(crate) struct Ready<N: Linked> {
-    lists: [List<N>; Priority::COUNT],
-    /// A bit for each list that holds something.
-    present: u8,
-    /// Pops since Normal and Low were last served, while they held something.
-    passed_over: [u32; Priority::COUNT],
+    normal: List<N>,
+    high: List<N>,
+    low: List<N>,
+    /// How many elements the high and the low list hold together.
+    special: usize,
+    /// Pops since the normal list was last served, while others were served before it.
+    passed_over_normal: u32,
+    /// The same of the low list.
+    passed_over_low: u32,
     len: usize,
 }
 
@@ -46,9 +54,12 @@ impl<N: Linked> Ready<N> {
     /// An empty queue.
     pub(crate) fn new() -> Self {
         Ready {
-            lists: [List::new(), List::new(), List::new()],
-            present: 0,
-            passed_over: [0; Priority::COUNT],
+            normal: List::new(),
+            high: List::new(),
+            low: List::new(),
+            special: 0,
+            passed_over_normal: 0,
+            passed_over_low: 0,
             len: 0,
         }
     }
@@ -56,7 +67,7 @@ impl<N: Linked> Ready<N> {
     /// Whether none waits.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.present == 0
+        self.len == 0
     }
 
     /// How many elements wait.
@@ -64,66 +75,78 @@ impl<N: Linked> Ready<N> {
         self.len
     }
 
-    /// Appends an element to the list of that [`Priority`].
+    /// Appends an element to the list of that priority.
     ///
     /// # Safety
     /// `node` is valid, stays so until it is popped, and is in no ready queue now.
     #[inline]
-    pub(crate) unsafe fn push(&mut self, node: NonNull<N>, priority: usize) {
-        // SAFETY: passed on from the caller; SINGLE is checked by the model tests of `job`.
-        unsafe { self.lists[priority].push(node) };
-        self.present |= 1 << priority;
+    pub(crate) unsafe fn push(&mut self, node: NonNull<N>, priority: Priority) {
         self.len += 1;
+        if priority == Priority::Normal {
+            // SAFETY: passed on from the caller; SINGLE is checked by the model tests of `job`.
+            unsafe { self.normal.push(node) };
+        } else {
+            // SAFETY: as above.
+            unsafe { self.push_special(node, priority) };
+        }
+    }
+
+    /// # Safety
+    /// As for [`push`](Self::push).
+    #[cold]
+    unsafe fn push_special(&mut self, node: NonNull<N>, priority: Priority) {
+        if self.special == 0 {
+            // Until now nobody was served before the normal ones.
+            self.passed_over_normal = 0;
+        }
+        self.special += 1;
+        let list = if priority == Priority::High { &mut self.high } else { &mut self.low };
+        // SAFETY: passed on.
+        unsafe { list.push(node) };
     }
 
     /// Takes the next element: the first of the most urgent list, unless a lower one has waited too long.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<NonNull<N>> {
-        if self.present == 0 {
-            return None;
-        }
-        let index = if self.present.is_power_of_two() {
-            self.present.trailing_zeros() as usize
-        } else {
-            self.choose()
-        };
-        let (node, emptied) = self.lists[index].pop()?;
-        if emptied {
-            self.present &= !(1 << index);
-        }
-        // Also when no other list held anything: it has not waited since.
-        self.passed_over[index] = 0;
+        let node = if self.special == 0 { self.normal.pop() } else { self.pop_special() }?;
         self.len -= 1;
         Some(node)
     }
 
-    /// Picks among several lists and counts who was passed over.
+    /// The same when the high or the low list holds something: picks one, and counts who was passed over.
+    /// Whoever is served, or has nothing, has not waited.
     #[cold]
-    fn choose(&mut self) -> usize {
-        const NORMAL: usize = Priority::Normal as usize;
-        const LOW: usize = Priority::Low as usize;
-        let present = self.present;
-        let waits = |index: usize| present & (1 << index) != 0;
-        let chosen = if waits(LOW) && self.passed_over[LOW] >= LOW_AGE {
-            LOW
-        } else if waits(NORMAL) && self.passed_over[NORMAL] >= NORMAL_AGE {
-            NORMAL
+    fn pop_special(&mut self) -> Option<NonNull<N>> {
+        let [normal, low] = [!self.normal.is_empty(), !self.low.is_empty()];
+        let chosen = if low && self.passed_over_low >= LOW_AGE {
+            Priority::Low
+        } else if normal && self.passed_over_normal >= NORMAL_AGE {
+            Priority::Normal
+        } else if !self.high.is_empty() {
+            Priority::High
+        } else if normal {
+            Priority::Normal
         } else {
-            present.trailing_zeros() as usize
+            Priority::Low
         };
-        for index in [NORMAL, LOW] {
-            if index != chosen && waits(index) {
-                self.passed_over[index] += 1;
-            }
+        let ages = |waits: bool, own: Priority, age: u32| {
+            if waits && own != chosen { age + 1 } else { 0 }
+        };
+        self.passed_over_normal = ages(normal, Priority::Normal, self.passed_over_normal);
+        self.passed_over_low = ages(low, Priority::Low, self.passed_over_low);
+        match chosen {
+            Priority::Normal => return self.normal.pop(),
+            Priority::High => self.special -= 1,
+            Priority::Low => self.special -= 1,
         }
-        chosen
+        if chosen == Priority::High { self.high.pop() } else { self.low.pop() }
     }
 }
 
+/// Both ends are there, or neither.
 #[derive(Debug)]
 struct List<N> {
     first: Option<NonNull<N>>,
-    /// Means something only while there is a first.
     last: Option<NonNull<N>>,
 }
 
@@ -132,27 +155,32 @@ impl<N: Linked> List<N> {
         List { first: None, last: None }
     }
 
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
     /// # Safety
     /// As for [`Ready::push`].
     #[inline]
     unsafe fn push(&mut self, node: NonNull<N>) {
         // SAFETY: valid by the caller's word.
         unsafe { node.as_ref() }.link().set(None);
-        let before = self.last.replace(node);
-        match (self.first, before) {
+        match self.last.replace(node) {
             // SAFETY: everything in the list is valid until it is popped.
-            (Some(_), Some(before)) => unsafe { before.as_ref() }.link().set(Some(node)),
-            _ => self.first = Some(node),
+            Some(before) => unsafe { before.as_ref() }.link().set(Some(node)),
+            None => self.first = Some(node),
         }
     }
 
-    /// The first element, and whether the list is empty now.
     #[inline]
-    fn pop(&mut self) -> Option<(NonNull<N>, bool)> {
+    fn pop(&mut self) -> Option<NonNull<N>> {
         let first = self.first?;
         // SAFETY: everything in the list is valid until it is popped.
         self.first = unsafe { first.as_ref() }.link().get();
-        Some((first, self.first.is_none()))
+        if self.first.is_none() {
+            self.last = None;
+        }
+        Some(first)
     }
 }
 

@@ -306,11 +306,11 @@ impl Worker {
         let running = end.since(start);
         let queued = start.since(clock.turns.borrow()[ready]);
         // Gone, if this run was its last and nobody holds it.
-        self.home.with_record(slot, |record| {
-            record.running += running * weight;
-            record.queued += queued * weight;
-            if running > u64::from(record.longest_us) * 1_000 {
-                record.longest_us = u32::try_from(running.div_ceil(1_000)).unwrap_or(u32::MAX);
+        self.home.with_statistics(slot, |of| {
+            of.running += running * weight;
+            of.queued += queued * weight;
+            if running > u64::from(of.longest_us) * 1_000 {
+                of.longest_us = u32::try_from(running.div_ceil(1_000)).unwrap_or(u32::MAX);
             }
         });
     }

@@ -236,6 +236,23 @@ async fn spawns() {
     tell("a spawn and its join", before, ROUNDS);
 }
 
+/// A task of a kilobyte, whose memory is not kept for the next one.
+async fn spawns_of_a_kilobyte() {
+    let mut before = count();
+    for round in 0..2 * ROUNDS {
+        if round == ROUNDS {
+            before = count();
+        }
+        let bytes = std::hint::black_box([1_u8; 1024]);
+        let task = aem::spawn(async move {
+            aem::yield_now().await;
+            bytes[7]
+        });
+        task.await.expect("it ran");
+    }
+    tell("a spawn of a kilobyte and its join", before, ROUNDS);
+}
+
 async fn spawns_by_handle() {
     let handle = aem::Handle::current();
     let mut before = count();
@@ -355,6 +372,7 @@ async fn measure(what: &str) {
         "sleeps" => sleeps().await,
         "echoes" => echoes().await,
         "spawns" => spawns().await,
+        "spawns_of_a_kilobyte" => spawns_of_a_kilobyte().await,
         "spawns_by_handle" => spawns_by_handle().await,
         "weigh_tasks" => {
             weigh("a task that waits", 16_000, || aem::spawn(std::future::pending::<()>())).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc as StdArc;
 use std::task::Waker;
 
-use crate::job::rig::{Flag, Job, Plain, Rig, all_up};
+use crate::job::rig::{Count, Flag, Job, Plain, Rig, all_up, counting_waker, poll_with};
 use crate::sync::model;
 use crate::sync::testing::spawn;
 
@@ -80,6 +80,25 @@ fn last_reference_wakes_a_job_that_completes() {
         });
         rig.turn();
         other.join().unwrap();
+        rig.turn();
+        assert_eq!(rig.home.registered(), 0);
+        rig.end().assert_free();
+    });
+}
+
+#[test]
+fn last_reference_meets_the_reading_of_the_output() {
+    model(|| {
+        let rig = Rig::new();
+        let (mut job, [waker]) = done_with_remote(&rig);
+        drop(job.waker);
+        let probe = job.probe;
+        let other = spawn(move || use_and_drop(&probe, waker));
+        let reader = counting_waker(&rig, &Count::default());
+        assert!(poll_with(&mut job.handle, &reader).is_ready());
+        rig.turn();
+        other.join().unwrap();
+        drop(reader);
         rig.turn();
         assert_eq!(rig.home.registered(), 0);
         rig.end().assert_free();

@@ -4,11 +4,12 @@
 use std::future::pending;
 use std::panic::resume_unwind;
 use std::sync::Arc as StdArc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::thread::panicking;
 
+use crate::job::join::JoinHandle;
 use crate::job::rig::{
-    Count, Flag, Plain, Rig, Slot, Watch, all_up, block_on, counting_waker, poll_with,
+    Count, Flag, Output, Plain, Rig, Slot, Watch, all_up, block_on, counting_waker, poll_with,
 };
 use crate::sync::model;
 use crate::sync::testing::spawn;
@@ -367,6 +368,37 @@ fn seal_drops_an_output_that_holds_a_waker_of_a_cell_to_be_sealed() {
         holder.put(second.waker);
         drop(second.handle);
         // As above.
+        let other = spawn(move || drop(first));
+        rig.run_ready();
+        let memory = rig.end();
+        other.join().unwrap();
+        memory.assert_free();
+    });
+}
+
+/// Polls a handle at its end.
+struct ReadsAtItsEnd(Option<JoinHandle<Output>>, Waker);
+
+impl Drop for ReadsAtItsEnd {
+    fn drop(&mut self) {
+        let handle = self.0.as_mut().expect("dropped once");
+        // If the other thread was quick, the second job has not run yet.
+        assert!(!matches!(poll_with(handle, &self.1), Poll::Ready(Err(_))));
+    }
+}
+
+#[test]
+fn seal_drops_an_output_that_reads_that_of_a_cell_to_be_sealed() {
+    model(|| {
+        let rig = Rig::new();
+        // As above, but what the first output drops has the second job's handle, and asks for its output.
+        let (output, holder) = (rig.output(), Slot::default());
+        let taken = holder.clone();
+        let first = rig.spawn(async move { taken.take() });
+        let second = rig.job(async move { output(1) });
+        let waker = counting_waker(&rig, &Count::default());
+        holder.put(ReadsAtItsEnd(Some(second.handle), waker));
+        drop(second.waker);
         let other = spawn(move || drop(first));
         rig.run_ready();
         let memory = rig.end();

@@ -109,6 +109,29 @@ fn remote_join_against_finish_sees_the_output() {
 }
 
 #[test]
+fn job_that_waits_for_another_at_home_is_woken_and_freed() {
+    model(|| {
+        let rig = Rig::new();
+        let (flag, output) = (Flag::shared(), rig.output());
+        let (up, waker) = (all_up([&flag]), Slot::default());
+        let first = rig.job(async move {
+            up.await;
+            output(2)
+        });
+        waker.put(first.waker);
+        let second = rig.spawn(async move { first.handle.await.unwrap().read() });
+        // Its reference and the first job's waker are what keeps it; another thread drops its handle.
+        let other = spawn(move || drop(second));
+        rig.turn();
+        flag.raise();
+        waker.take().unwrap().wake();
+        rig.work_until(|| rig.home.registered() == 0);
+        other.join().unwrap();
+        rig.end().assert_free();
+    });
+}
+
+#[test]
 fn handle_that_moves_home_wakes_the_newest() {
     model(|| {
         let rig = Rig::new();

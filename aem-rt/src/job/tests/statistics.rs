@@ -62,7 +62,7 @@ fn records_are_of_jobs_that_have_not_ended() {
     rig.turn();
     let mut seen = Vec::new();
     rig.home.for_each(|sight| {
-        seen.push((sight.record.kind, sight.name.cloned(), sight.runs, sight.priority));
+        seen.push((sight.record.kind, sight.record.name.cloned(), sight.runs, sight.priority));
     });
     assert_eq!(seen, [(Kind::Task, Some("the patient one".into()), 0, Priority::Low)]);
     // A done job that is held has a record still, for those who ask by its slot.

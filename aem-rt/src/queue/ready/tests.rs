@@ -23,7 +23,7 @@ fn nodes(priorities: &[Priority]) -> Vec<Box<Node>> {
 
 fn push(ready: &mut Ready<Node>, node: &Node) {
     // SAFETY: the boxes of each test outlive its queue, and each is pushed once at a time.
-    unsafe { ready.push(NonNull::from(node), node.priority as usize) };
+    unsafe { ready.push(NonNull::from(node), node.priority) };
 }
 
 fn pop(ready: &mut Ready<Node>) -> Option<usize> {
