@@ -95,10 +95,6 @@ impl<N: Linked> Ready<N> {
     /// As for [`push`](Self::push).
     #[cold]
     unsafe fn push_special(&mut self, node: NonNull<N>, priority: Priority) {
-        if self.special == 0 {
-            // Until now nobody was served before the normal ones.
-            self.passed_over_normal = 0;
-        }
         self.special += 1;
         let list = if priority == Priority::High { &mut self.high } else { &mut self.low };
         // SAFETY: passed on.
@@ -108,7 +104,12 @@ impl<N: Linked> Ready<N> {
     /// Takes the next element: the first of the most urgent list, unless a lower one has waited too long.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<NonNull<N>> {
-        let node = if self.special == 0 { self.normal.pop() } else { self.pop_special() }?;
+        let node = if self.special == 0 {
+            self.passed_over_normal = 0;
+            self.normal.pop()
+        } else {
+            self.pop_special()
+        }?;
         self.len -= 1;
         Some(node)
     }

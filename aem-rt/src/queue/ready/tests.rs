@@ -76,3 +76,25 @@ fn low_is_late_but_never_starved() {
     assert!(runs[0] > 9_000, "High has most of the worker: {runs:?}");
     assert!(runs[2] >= 10_000 / (LOW_AGE + 2), "Low has its share: {runs:?}");
 }
+
+#[test]
+fn the_only_urgent_job_starves_nobody_by_coming_back() {
+    use Priority::{High, Low, Normal};
+    for (upper, lower, age) in
+        [(High, Normal, NORMAL_AGE), (High, Low, LOW_AGE), (Normal, Low, LOW_AGE)]
+    {
+        let nodes = nodes(&[upper, lower]);
+        let mut ready = Ready::new();
+        nodes.iter().for_each(|node| push(&mut ready, node));
+        let mut runs = [0u32; 2];
+        let mut since = 0;
+        for _ in 0..10_000 {
+            let name = pop(&mut ready).expect("two jobs requeue for ever");
+            runs[name] += 1;
+            since = if name == 1 { 0 } else { since + 1 };
+            assert!(since <= age, "{lower:?} behind {upper:?} waited {since} pops");
+            push(&mut ready, &nodes[name]);
+        }
+        assert!(runs[0] > 9_000, "{upper:?} has most of the worker: {runs:?}");
+    }
+}
