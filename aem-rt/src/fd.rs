@@ -83,6 +83,28 @@ struct Side {
     callers: RefCell<Vec<Waker>>,
 }
 
+impl Side {
+    /// Has a caller of `poll_io` woken. What has become of the others is not known: if they are too many,
+    /// all are woken, and those that still live call again.
+    fn add_caller(&self, waker: &Waker) {
+        if self.callers.borrow().iter().any(|caller| caller.will_wake(waker)) {
+            return;
+        }
+        let waker = waker.clone();
+        let before = {
+            let mut callers = self.callers.borrow_mut();
+            let full = callers.len() >= CALLERS_MAX;
+            let before = if full { std::mem::take(&mut *callers) } else { Vec::new() };
+            callers.push(waker);
+            before
+        };
+        before.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// So many callers of `poll_io` are remembered for one side of a descriptor.
+const CALLERS_MAX: usize = 64;
+
 const SIDES: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Interest::PRIORITY];
 
 impl Sink for Core {
@@ -204,11 +226,7 @@ impl<T: AsFd> AsyncFd<T> {
                 Err(error) => return Poll::Ready(Err(error)),
             }
             for side in self.sides(interest) {
-                let known = side.callers.borrow().iter().any(|w| w.will_wake(context.waker()));
-                if !known {
-                    let waker = context.waker().clone();
-                    side.callers.borrow_mut().push(waker);
-                }
+                side.add_caller(context.waker());
             }
             return match self.wait(interest) {
                 Ok(()) => Poll::Pending,

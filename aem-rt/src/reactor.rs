@@ -441,17 +441,17 @@ impl Reactor {
     pub(crate) fn wake_all(&self, wakes: Wakes) {
         let mut wakers = wakes.into_foreign();
         if !wakers.is_empty() {
-            self.call_all(&mut wakers);
+            self.with_each(&mut wakers, Waker::wake);
         }
         self.wakes.set(wakers);
     }
 
     #[cold]
-    fn call_all(&self, wakers: &mut Vec<Waker>) {
+    fn with_each(&self, wakers: &mut Vec<Waker>, act: fn(Waker)) {
         let mut rest = wakers.drain(..);
         loop {
-            let wake = AssertUnwindSafe(|| rest.by_ref().for_each(Waker::wake));
-            let Err(panic) = catch_unwind(wake) else { return };
+            let act_on_all = AssertUnwindSafe(|| rest.by_ref().for_each(act));
+            let Err(panic) = catch_unwind(act_on_all) else { return };
             let text = crate::error::panic_text(&*panic);
             (self.reporter.get())(format_args!("a waker panicked: {text}"));
             // Its payload may panic when dropped; then it is leaked with what it said.
@@ -483,10 +483,10 @@ impl Reactor {
         self.backend.borrow_mut().shut();
         // Wakers are taken out first and dropped when nothing is borrowed any more.
         let timers = self.timers.replace(Timers::new(Duration::ZERO, clock::now()));
-        let mut wakers = Vec::new();
+        let mut wakers = timers.into_wakers();
         self.mailbox.clear(&mut wakers);
         self.shutdown.take_all(&mut wakers);
-        drop((timers, wakers));
+        self.with_each(&mut wakers, drop);
     }
 
     /// Lets the sends that are under way, and those that dirty sinks still make, go out.

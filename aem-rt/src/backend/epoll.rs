@@ -641,7 +641,10 @@ fn is_of_the_connection(error: &io::Error) -> bool {
                 | libc::EHOSTDOWN
                 | libc::ENONET
                 | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
                 | libc::ENETUNREACH
+                // What a firewall's rule says.
+                | libc::EPERM
         )
     )
 }

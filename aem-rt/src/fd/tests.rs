@@ -6,11 +6,12 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::StreamExt;
 
-use super::{AsyncFd, Interest};
+use super::{AsyncFd, CALLERS_MAX, Interest};
 use crate::sys::poll::careless;
 use crate::time::timeout;
 use crate::{Next, block_on, on, spawn, yield_now};
@@ -169,4 +170,36 @@ fn on_another_runtime_it_is_an_error() {
     });
     drop(first);
     block_on(async { assert!(ours.readable().await.is_err()) });
+}
+
+#[test]
+fn callers_of_poll_io_that_are_gone_are_not_remembered_for_ever() {
+    block_on(async {
+        let (ours, mut theirs) = pair();
+        let woken = Rc::new(Cell::new(0));
+        let reader = ours.clone();
+        let living = spawn({
+            let woken = woken.clone();
+            std::future::poll_fn(move |context| {
+                woken.set(woken.get() + 1);
+                reader.poll_io(context, Interest::READABLE, |mut socket| socket.read(&mut [0; 8]))
+            })
+        });
+        yield_now().await;
+        for _ in 0..10 * CALLERS_MAX {
+            let reader = ours.clone();
+            let passing = spawn(std::future::poll_fn(move |context| {
+                let read = |mut socket: &UnixStream| socket.read(&mut [0; 8]);
+                assert!(reader.poll_io(context, Interest::READABLE, read).is_pending());
+                Poll::Ready(())
+            }));
+            passing.await.unwrap();
+        }
+        let callers: usize =
+            ours.inner.watch.core.sides.iter().map(|side| side.callers.borrow().len()).sum();
+        assert!(callers <= CALLERS_MAX, "{callers} are remembered");
+        assert!(woken.get() > 1, "the one that lives was asked whether it does");
+        theirs.write_all(b"four").unwrap();
+        assert_eq!(timeout(LONG, living).await.unwrap().unwrap().unwrap(), 4);
+    });
 }

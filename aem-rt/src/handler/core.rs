@@ -191,8 +191,9 @@ impl<S: Stream + 'static> Core<S> {
             let Some(mut face) = self.face.take() else {
                 return Poll::Ready(Ok(End::Stopped));
             };
+            let was_last = self.has(LAST);
             let result = contain(|| self.work(&mut face, &mut left, context));
-            match self.judge(face, result) {
+            match self.judge(face, result, was_last) {
                 Verdict::Go => {}
                 Verdict::Wait => return Poll::Pending,
                 Verdict::End(ending) => return Poll::Ready(ending),
@@ -286,19 +287,25 @@ impl<S: Stream + 'static> Core<S> {
         face: &mut BoxFace<S::Item>,
         context: &mut Context<'_>,
     ) -> Poll<Step> {
+        if let Some(successor) = self.successor.take() {
+            face.retire();
+            // Its destructor may stop us, so that the question comes after it.
+            discard(std::mem::replace(face, successor));
+        }
         if self.has(STOPPED) {
             discard(event);
             return Poll::Ready(Step::Said(Ok(Next::Stop)));
-        }
-        if let Some(successor) = self.successor.take() {
-            face.retire();
-            discard(std::mem::replace(face, successor));
         }
         face.call(event, context).map(Step::Said)
     }
 
     /// User code has returned: what follows from what it said, and from what was done to us meanwhile.
-    fn judge(&self, face: BoxFace<S::Item>, result: Result<Poll<Step>, Payload>) -> Verdict {
+    fn judge(
+        &self,
+        face: BoxFace<S::Item>,
+        result: Result<Poll<Step>, Payload>,
+        was_last: bool,
+    ) -> Verdict {
         let end = match &result {
             Ok(Poll::Ready(Step::Said(Err(_)))) | Err(_) => true,
             Ok(Poll::Ready(Step::Finished | Step::Said(Ok(Next::Stop)))) => true,
@@ -320,7 +327,7 @@ impl<S: Stream + 'static> Core<S> {
         self.face.set(Some(face));
         match result {
             // Something may have been asked of us while the source or the handler was away.
-            Ok(Poll::Pending) if idle && self.must_look_again() => Verdict::Go,
+            Ok(Poll::Pending) if idle && self.must_look_again(was_last) => Verdict::Go,
             Ok(Poll::Pending) => Verdict::Wait,
             _ => {
                 if matches!(result, Ok(Poll::Ready(Step::Said(Ok(Next::Pause))))) {
@@ -331,12 +338,13 @@ impl<S: Stream + 'static> Core<S> {
         }
     }
 
-    /// Whether a handler with nothing to do may be changed or ended after all.
-    fn must_look_again(&self) -> bool {
+    /// Whether a handler with nothing to do may be changed or ended after all. Where the last event was
+    /// known to be the last before, the handler has been asked, and will wake the job when it has finished.
+    fn must_look_again(&self, was_last: bool) -> bool {
         let successor = self.successor.take();
         let waiting = successor.is_some();
         self.successor.set(successor);
-        waiting || self.has(LAST)
+        waiting || self.has(LAST) && !was_last
     }
 
     /// How it ended is known.
@@ -528,7 +536,12 @@ impl<S: Stream + 'static> Operate for Core<S> {
             return None;
         }
         self.set(READ);
-        self.ending.take()
+        let ending = self.ending.take()?;
+        if let Ok(end) = ending {
+            // Of an end without an error an `on_end` may hear later still.
+            self.ending.set(Some(Ok(end)));
+        }
+        Some(ending)
     }
 
     fn is_read(&self) -> bool {

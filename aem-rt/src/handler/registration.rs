@@ -236,7 +236,9 @@ impl<S> Registration<S> {
     }
 
     /// Has a function called, as a job of its own, when the handler has ended and been dropped, and before
-    /// anybody who awaits the registration hears of it. A second function takes the place of the first.
+    /// anybody who awaits the registration hears of it. A second function takes the place of the first. When
+    /// all that has happened, it is called at once; but not after an error that was awaited, as the error is
+    /// its reader's.
     pub fn on_end(self, on_end: impl FnOnce(&Result<End, HandlerError>) + 'static) -> Self {
         self.link().operate().set_on_end(Box::new(on_end));
         self

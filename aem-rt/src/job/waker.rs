@@ -266,7 +266,7 @@ impl JobRef {
         ManuallyDrop::new(self).job
     }
 
-    pub(super) fn header(&self) -> &Header {
+    pub(crate) fn header(&self) -> &Header {
         // SAFETY: alive by our reference.
         unsafe { self.job.as_ref() }
     }

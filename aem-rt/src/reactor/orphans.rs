@@ -20,6 +20,9 @@ use crate::payload::SendQueue;
 /// packet takes to be sent again a few times, shorter than anybody waits on purpose.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// So many that have ended are not worth a pass through all of them.
+const ENDED_MIN: usize = 64;
+
 /// All orphans of a reactor.
 #[derive(Default)]
 pub(super) struct Orphans {
@@ -55,8 +58,18 @@ impl Orphans {
             key: Cell::new(0),
             deadline: Cell::new(deadline),
         });
-        orphan.key.set(self.alive.borrow_mut().insert(orphan.clone()));
-        self.deadlines.borrow_mut().push_back((deadline, Rc::downgrade(&orphan)));
+        let alive = {
+            let mut alive = self.alive.borrow_mut();
+            orphan.key.set(alive.insert(orphan.clone()));
+            alive.len()
+        };
+        let mut deadlines = self.deadlines.borrow_mut();
+        if deadlines.len() > 2 * alive + ENDED_MIN {
+            // Those that have ended keep memory as long as they stand here.
+            deadlines.retain(|(_, orphan)| orphan.strong_count() > 0);
+        }
+        deadlines.push_back((deadline, Rc::downgrade(&orphan)));
+        drop(deadlines);
         orphan
     }
 
@@ -69,6 +82,12 @@ impl Orphans {
     #[cfg(test)]
     pub(super) fn is_done(&self) -> bool {
         self.alive.borrow().is_empty()
+    }
+
+    /// How many are remembered, ended or not.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.deadlines.borrow().len()
     }
 
     /// When to look at the next one.

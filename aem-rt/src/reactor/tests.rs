@@ -298,6 +298,25 @@ fn an_orphan_sends_what_was_under_way_and_then_the_rest() {
     }
 }
 
+#[test]
+fn orphans_that_have_ended_keep_no_memory() {
+    let reactor = reactor();
+    for _ in 0..20 {
+        let readers: Vec<_> = (0..50)
+            .map(|_| {
+                let (socket, peer) = pair(&reactor);
+                reactor.finish_sending(socket, None, queue_of(10));
+                peer
+            })
+            .collect();
+        while !reactor.orphans.is_done() {
+            reactor.turn(Wait::Sleep).unwrap();
+        }
+        drop(readers);
+    }
+    assert!(reactor.orphans.remembered() <= 200, "{}", reactor.orphans.remembered());
+}
+
 // BOUND: a peer that has stopped reading does not hold our memory for ever.
 #[test]
 fn an_orphan_is_given_up_when_its_peer_takes_nothing() {

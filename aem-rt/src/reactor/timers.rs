@@ -340,6 +340,11 @@ impl Timers {
         self.start.checked_add(since).unwrap_or(self.start)
     }
 
+    /// Ends: the wakers of all timers.
+    pub(crate) fn into_wakers(self) -> Vec<Waker> {
+        self.entries.into_iter().filter_map(|entry| entry.waker).collect()
+    }
+
     fn entry(&self, key: TimerKey) -> Option<&Entry> {
         // A free entry's generation is that of the next key.
         let entry = self.entries.get(key.index as usize)?;

@@ -5,6 +5,7 @@
 //! code runs.
 
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 use super::worker::Worker;
@@ -12,7 +13,10 @@ use crate::job::owner::{Entered, Here, with_here};
 use crate::reactor::Reactor;
 
 thread_local! {
-    static CURRENT: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+    // Without a destructor, so that a runtime which itself is thread-local can end with its thread. The
+    // guards of `enter` leave nothing behind.
+    static CURRENT: ManuallyDrop<RefCell<Option<Rc<Worker>>>> =
+        const { ManuallyDrop::new(RefCell::new(None)) };
     static DRAINING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -22,8 +26,7 @@ const OUTSIDE: &str = "no aem runtime on this thread: call this from #[aem::main
 
 /// The worker of this thread.
 pub(crate) fn try_current() -> Option<Rc<Worker>> {
-    // While the thread ends, the variable may be gone: then there is no worker either.
-    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    CURRENT.with(|current| current.borrow().clone())
 }
 
 /// The worker of this thread.
@@ -106,7 +109,7 @@ impl Drop for Inside {
         DRAINING.set(self.outer_draining);
         let outer = self.outer.take();
         // The replaced reference is dropped after the borrow; it is not the last one, but it may become so.
-        let inner = CURRENT.try_with(|current| current.replace(outer));
+        let inner = CURRENT.with(|current| current.replace(outer));
         drop(inner);
     }
 }

@@ -94,10 +94,22 @@ impl Clock {
         if self.fresh.get() { self.last.get() } else { Reading::take() }
     }
 
+    /// Reads the clock at the end of a timed run.
+    fn end_of_run(&self) -> Reading {
+        let end = Reading::take();
+        self.read(end);
+        end
+    }
+
     /// A reading was taken, and nothing has run since.
     fn read(&self, now: Reading) {
         self.last.set(now);
         self.fresh.set(true);
+    }
+
+    /// Something else than a job has taken time, and none is charged for it.
+    fn passed(&self) {
+        self.fresh.set(false);
     }
 
     /// From the next run on, times every job, or one in [`SAMPLE`].
@@ -215,6 +227,7 @@ impl Worker {
                     // mail may start a new one.
                     self.reactor.flush();
                     self.home.drain(TURN_MAIL);
+                    self.clock.passed();
                     if !self.home.has_ready() {
                         break;
                     }
@@ -223,7 +236,8 @@ impl Worker {
                 left -= 1;
                 self.run(job);
                 if awake.replace(false)
-                    && let Poll::Ready(output) = future.as_mut().poll(&mut context)
+                    && let Poll::Ready(output) =
+                        self.run_main(&root.1, || future.as_mut().poll(&mut context))
                 {
                     self.attend_to_panics();
                     self.resume_panic();
@@ -233,6 +247,7 @@ impl Worker {
             if left == 0 {
                 // Jobs that keep each other busy keep nobody's mail unread.
                 self.home.drain(TURN_MAIL);
+                self.clock.passed();
             }
             self.attend_to_panics();
             self.resume_panic();
@@ -288,6 +303,18 @@ impl Worker {
         self.home.run(job);
     }
 
+    /// Polls the main future, just after the run of its job: if that was timed, this is what took the time.
+    #[inline]
+    fn run_main<R>(&self, job: &JobRef, poll: impl FnOnce() -> R) -> R {
+        let start = self.clock.fresh.get().then(|| self.clock.last.get());
+        let result = poll();
+        if let Some(start) = start {
+            let weight = if self.clock.every_job.get() { 1 } else { u64::from(SAMPLE) };
+            self.account(job.header().slot(), self.clock.end_of_run().since(start), 0, weight);
+        }
+        result
+    }
+
     fn run_timed(&self, job: Popped) {
         let clock = &self.clock;
         let sampled = clock.until_sample.get() == 1;
@@ -301,10 +328,13 @@ impl Worker {
         let outer = self.running.replace(slot);
         self.home.run(job);
         self.running.set(outer);
-        let end = Reading::take();
-        clock.read(end);
-        let running = end.since(start);
+        let running = clock.end_of_run().since(start);
         let queued = start.since(clock.turns.borrow()[ready]);
+        self.account(slot, running, queued, weight);
+    }
+
+    /// Adds a run of so many nanoseconds, which stands for `weight` runs, to a job's statistics.
+    fn account(&self, slot: u32, running: u64, queued: u64, weight: u64) {
         // Gone, if this run was its last and nobody holds it.
         self.home.with_statistics(slot, |of| {
             of.running += running * weight;

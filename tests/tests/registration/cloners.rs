@@ -249,3 +249,31 @@ fn replaced_at_its_limit_the_new_handler_goes_on_at_once() {
 fn a_limit_of_zero_is_refused() {
     watched(async |_| on_each(stream::iter(0..1), 0, async |_| ()).await).unwrap();
 }
+
+#[test]
+fn a_cloner_that_closes_waits_for_its_tasks_without_running() {
+    watched(async |_| {
+        let (sender, receiver) = mpsc::unbounded();
+        let (open, gate) = futures::channel::oneshot::channel::<()>();
+        let gate = Rc::new(RefCell::new(Some(gate)));
+        let scope = Scope::new();
+        let control = scope.add(on_each(receiver, 4, async move |()| {
+            let gate = gate.borrow_mut().take().expect("one event");
+            gate.await.expect("it is opened");
+        }));
+        sender.unbounded_send(()).unwrap();
+        settle().await;
+        let before = control.stats().runs;
+        let closing = scope.close(Duration::from_secs(10));
+        let opening = async {
+            settle().await;
+            assert!(!control.is_ended());
+            let runs = control.stats().runs - before;
+            assert!(runs <= 2, "{runs} runs, where it had nothing to do but to hear of its end");
+            open.send(()).unwrap();
+        };
+        let (report, ()) = futures::future::join(closing, opening).await;
+        assert!(report.cancelled.is_empty());
+        assert!(control.is_ended());
+    });
+}

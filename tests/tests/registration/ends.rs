@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use aem::{End, Next, Registration, block_on, on, on_async, on_each, spawn, yield_now};
 use aem_tests::watch::{Tracked, keep, watched, watched_outside};
 use futures::channel::mpsc;
+use futures::stream::LocalBoxStream;
 use futures::{Stream, StreamExt, stream};
 
 use super::{Seen, settle};
@@ -271,5 +272,51 @@ fn after_shutdown_they_are_born_cancelled() {
         let late = on(stream::iter(0..3), |_| panic!("a handler born cancelled was called"));
         assert_eq!(late.await.unwrap(), End::Stopped);
         assert!(spawn(async {}).await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn a_handler_that_its_predecessors_destructor_stops_never_runs() {
+    watched(async |_| {
+        struct Stops(Rc<RefCell<Option<aem::Control>>>);
+        impl Drop for Stops {
+            fn drop(&mut self) {
+                if let Some(control) = &*self.0.borrow() {
+                    control.stop();
+                }
+            }
+        }
+        // The source replaces the handler in the very poll that gives the event.
+        let slot = Rc::new(RefCell::new(None::<Registration<LocalBoxStream<'static, ()>>>));
+        let (control, ran) = (Rc::new(RefCell::new(None)), Rc::new(Cell::new(false)));
+        let (replaced, counted) = (slot.clone(), ran.clone());
+        let source = stream::poll_fn(move |_| {
+            let Some(registration) = &*replaced.borrow() else { return Poll::Pending };
+            let counted = counted.clone();
+            registration.replace(move |()| counted.set(true));
+            Poll::Ready(Some(()))
+        });
+        let source = source.boxed_local();
+        let stops = Stops(control.clone());
+        let registration = on(source, move |()| keep(&stops));
+        *control.borrow_mut() = Some(registration.control());
+        *slot.borrow_mut() = Some(registration);
+        settle().await;
+        assert!(!ran.get(), "it was stopped before it could run");
+        let registration = slot.borrow_mut().take().unwrap();
+        assert_eq!(registration.await.unwrap(), End::Stopped);
+        control.borrow_mut().take();
+    });
+}
+
+#[test]
+fn on_end_after_all_is_over_is_called_at_once() {
+    watched(async |_| {
+        let mut registration = on(stream::iter(0..2), |_| ());
+        assert_eq!((&mut registration).await.unwrap(), End::Exhausted);
+        let heard = Rc::new(Cell::new(None));
+        let hears = heard.clone();
+        let _over = registration.on_end(move |end| hears.set(Some(*end.as_ref().unwrap())));
+        assert_eq!(heard.get(), Some(End::Exhausted));
     });
 }

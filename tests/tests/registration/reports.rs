@@ -1,7 +1,11 @@
 //! What is said on standard error, and when nothing is: in child processes.
 
+use std::time::{Duration, Instant};
+
 use aem::{Next, block_on, on};
 use aem_tests::rerun::rerun;
+use aem_tests::watch::watched;
+use futures::channel::mpsc;
 use futures::stream;
 
 use super::settle;
@@ -69,5 +73,26 @@ fn child_errors() {
         read.await.unwrap_err();
         on(stream::iter(0..3), |_| -> Next { panic!("on purpose") }).detach();
         settle().await;
+    });
+}
+
+#[test]
+fn the_time_of_the_main_future_is_charged_to_nobody_else() {
+    watched(async |_| {
+        let (sender, receiver) = mpsc::unbounded();
+        let handler = on(receiver, |()| ());
+        for _ in 0..20 {
+            sender.unbounded_send(()).unwrap();
+            let began = Instant::now();
+            // Long enough that every run of the next turn is timed.
+            while began.elapsed() < Duration::from_millis(8) {}
+            aem::time::sleep(Duration::from_millis(1)).await;
+        }
+        let stats = handler.stats();
+        assert!(stats.runs >= 20);
+        let main = aem::jobs().into_iter().find(|job| job.kind == aem::JobKind::Main).unwrap();
+        assert!(main.running >= Duration::from_millis(80), "{main:?}");
+        // The handler's are microseconds.
+        assert!(stats.running < Duration::from_millis(40), "{:?}", stats.running);
     });
 }

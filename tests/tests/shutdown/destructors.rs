@@ -2,6 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use aem::End;
@@ -281,5 +284,36 @@ fn a_runtime_may_be_dropped_while_its_thread_panics() {
         assert!(aem::Handle::try_current().is_none(), "the thread has left the runtime");
         // And may enter another.
         assert_eq!(aem::block_on(async { 3 }), 3);
+    });
+}
+
+#[test]
+fn wakers_that_panic_as_they_go_are_contained_at_the_end() {
+    struct Bomb(Arc<AtomicUsize>);
+    impl Wake for Bomb {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            panic!("in a waker's destructor, on purpose");
+        }
+    }
+    within(LIMIT, || {
+        let runtime = runtime();
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let sleeps = runtime.block_on(async {
+            [(); 3].map(|()| {
+                let mut sleep = Box::pin(aem::time::sleep(Duration::from_secs(3_600)));
+                let waker = Waker::from(Arc::new(Bomb(dropped.clone())));
+                assert!(sleep.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                // The last reference is the runtime's.
+                drop(waker);
+                sleep
+            })
+        });
+        drop(runtime);
+        assert_eq!(dropped.load(Ordering::Relaxed), 3);
+        drop(sleeps);
     });
 }

@@ -103,19 +103,30 @@ fn a_runtime_in_a_thread_local_ends_with_its_thread() {
     thread_local! {
         static HELD: RefCell<Option<aem::Runtime>> = const { RefCell::new(None) };
     }
-    let (said, hear) = std::sync::mpsc::channel();
-    within(LIMIT, move || {
-        let runtime = runtime();
-        runtime.block_on(async {
-            aem::spawn(async move {
-                let _says = OnDrop(move || said.send(()).expect("the test waits"));
-                std::future::pending::<()>().await;
+    // Its destructor runs after those of the library's own variables, or before them.
+    for held_first in [true, false] {
+        let (said, hear) = std::sync::mpsc::channel();
+        within(LIMIT, move || {
+            if held_first {
+                HELD.with(|_| ());
+            }
+            let runtime = runtime();
+            runtime.block_on(async {
+                aem::spawn(async move {
+                    // The runtime is still there for what the destructor does.
+                    let at_the_end = move || {
+                        let here = aem::Handle::current();
+                        said.send(here.is_closed()).expect("the test waits");
+                    };
+                    let _says = OnDrop(at_the_end);
+                    std::future::pending::<()>().await;
+                });
+                aem::yield_now().await;
             });
-            aem::yield_now().await;
+            HELD.with(|held| *held.borrow_mut() = Some(runtime));
         });
-        HELD.with(|held| *held.borrow_mut() = Some(runtime));
-    });
-    hear.recv_timeout(LIMIT).expect("its task was dropped");
+        hear.recv_timeout(LIMIT).expect("its task was dropped");
+    }
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::Wake;
 
+use crate::job::contain;
+use crate::job::registry::Lost;
 use crate::net::waiters::{WaitList, Waiters};
 
 /// The waiters of one listener, to be woken as one.
@@ -31,7 +33,10 @@ impl Wake for Bell {
         let mut wakes = Vec::new();
         self.waiters.with(|waiters| waiters.wake_all(&mut wakes));
         for waker in wakes {
-            waker.wake();
+            // One that panics keeps the others from nothing.
+            if let Err(panic) = contain(|| waker.wake()) {
+                Lost::anonymous(panic).tell();
+            }
         }
     }
 }
