@@ -11,6 +11,7 @@ use std::task::Waker;
 
 use crate::backend::ledger;
 use crate::job::cell::Birth;
+use crate::job::id::JobId;
 use crate::job::join::JoinHandle;
 use crate::job::owner::{Block, Entered, Home};
 use crate::job::registry::{Facts, Kind};
@@ -37,8 +38,8 @@ pub struct Sender(Block);
 
 impl Worker {
     /// A worker that is the current one of this thread until it is dropped.
-    pub fn new(number: u64) -> Self {
-        let home = Home::new(Box::new(NoSleep), number);
+    pub fn new() -> Self {
+        let home = Home::new(Box::new(NoSleep));
         let entered = home.enter();
         Worker { home, _entered: entered }
     }
@@ -110,7 +111,7 @@ impl Sender {
         F: Future<Output: Send + 'static> + Send + 'static,
     {
         let location = Location::caller();
-        let birth = Birth { id: self.0.posted_id(), kind: Kind::Task, location };
+        let birth = Birth { id: JobId::next(), kind: Kind::Task, location };
         JoinHandle::post(&self.0, future, birth)
     }
 }

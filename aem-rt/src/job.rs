@@ -17,6 +17,7 @@
 //! | [`join`] | `JoinHandle`: the output, from any thread |
 //! | [`owner`] | the block of a worker: ready queue, inject queue, registry |
 //! | [`memory`] | what cells are made of: pieces that a worker keeps for its next jobs |
+//! | [`id`] | identities that are never given twice |
 //! | [`registry`] | cold facts of each job: id, name, place of birth, statistics |
 //!
 //! # Invariants
@@ -33,6 +34,7 @@
 //!    the owner if the handle is gone.
 
 pub(crate) mod cell;
+pub(crate) mod id;
 pub(crate) mod join;
 mod memory;
 pub(crate) mod owner;

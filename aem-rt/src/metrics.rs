@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::job::Payload;
-pub use crate::job::registry::{JobId, JobKind};
+pub use crate::job::id::JobId;
+pub use crate::job::registry::JobKind;
 use crate::job::registry::{Lost, Sight};
 use crate::queue::Priority;
 

@@ -20,7 +20,6 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -191,9 +190,7 @@ impl Builder {
         let config = reactor::Config { pool_bytes: self.pool_bytes, timer_slack: self.timer_slack };
         let reactor = Reactor::new(&config)?;
         reactor.set_reporter(context::report);
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
-        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        let home = Home::new(Box::new(reactor.unparker()), number);
+        let home = Home::new(Box::new(reactor.unparker()));
         let counters = Arc::new(Counters::default());
         let report = BackendReport { kind: reactor.kind(), reason };
         let handle = Handle::new(home.block(), report, Arc::clone(&counters));

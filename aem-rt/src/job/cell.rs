@@ -17,9 +17,10 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
+use super::id::JobId;
 use super::memory::Piece;
 use super::owner::{Owner, hold};
-use super::registry::{JobId, Kind, UNREGISTERED};
+use super::registry::{Kind, UNREGISTERED};
 use super::state::{Local, Next, Remote, Start, Taken};
 use super::{Payload, contain, waker};
 use crate::queue::Priority;

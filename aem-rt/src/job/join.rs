@@ -18,8 +18,9 @@ use futures::future::FusedFuture;
 
 use super::cell::{self, Birth, Header};
 use super::contain;
+use super::id::JobId;
 use super::owner::{Block, Here, Mail, Owner};
-use super::registry::{Facts, JobId, Lost};
+use super::registry::{Facts, Lost};
 use super::state::{Left, Wish};
 use super::task::{Lazy, Posted, Task};
 use super::waker::{self, JobRef};

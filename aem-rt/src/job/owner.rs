@@ -17,14 +17,15 @@ use std::ptr::NonNull;
 
 use super::Payload;
 use super::cell::{self, Birth, Header, Origin, Work};
+use super::id::JobId;
 use super::join::Note;
 use super::memory::Memory;
-use super::registry::{Facts, JobId, Kind, Lost, Record, Registry, Sight, Statistics};
+use super::registry::{Facts, Kind, Lost, Record, Registry, Sight, Statistics};
 use super::waker::JobRef;
 use crate::queue::inject::{Batch, Inject, Post, Pushed};
 use crate::queue::ready::Ready;
 use crate::queue::{Priority, Unpark};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Cell, Ordering, UnsafeCell, current, set_current};
+use crate::sync::{Arc, AtomicBool, Cell, Ordering, UnsafeCell, current, set_current};
 
 /// How often the end of a worker goes through all jobs, cancels what there is and drops it, before it gives
 /// up on destructors that keep spawning. Each round ends whatever existed when it began, so that only a
@@ -33,7 +34,7 @@ pub(crate) const FINISH_ROUNDS: usize = 1_000;
 
 /// So many jobs may be born at the end of a worker, beyond as many as there were, before it gives up on
 /// destructors that spawn more than one each: a tenth of a second's work, and some megabytes.
-const FINISH_BIRTHS: u64 = 100_000;
+const FINISH_BIRTHS: usize = 100_000;
 
 /// What the inject queue carries.
 #[derive(Clone, Copy, Debug)]
@@ -78,14 +79,11 @@ unsafe impl Post for Mail {
 pub(crate) struct Owner {
     inject: Inject,
     unpark: Box<dyn Unpark>,
-    /// The worker's number, in the upper bits of its jobs' ids.
-    number: u64,
-    posted_ids: AtomicU64,
     /// New jobs are born cancelled. Written by the owner.
     closing: AtomicBool,
     // From here on: the owner's thread only.
-    /// The next of the ids that this thread gives.
-    next_id: Cell<u64>,
+    /// Jobs made here since new ones are born cancelled.
+    late_births: Cell<usize>,
     memory: Memory,
     ready: UnsafeCell<Ready<Header>>,
     registry: UnsafeCell<Registry>,
@@ -143,13 +141,6 @@ impl Owner {
         self.closing.load(Ordering::Relaxed)
     }
 
-    #[inline]
-    fn next_id(&self) -> JobId {
-        let id = self.next_id.get();
-        self.next_id.set(id + 1);
-        JobId(id)
-    }
-
     /// Enters a job that came by mail.
     pub(super) fn register(&self, job: NonNull<Header>, birth: Option<Birth>) {
         let Some(Birth { id, kind, location }) = birth else {
@@ -201,7 +192,7 @@ impl Owner {
 
 impl std::fmt::Debug for Owner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Owner").field("number", &self.number).field("inject", &self.inject).finish()
+        f.debug_struct("Owner").field("inject", &self.inject).finish_non_exhaustive()
     }
 }
 
@@ -253,12 +244,6 @@ impl Block {
     /// Whether the worker has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.is_closed()
-    }
-
-    /// An id for a job that another thread makes.
-    pub(crate) fn posted_id(&self) -> JobId {
-        let id = self.0.posted_ids.fetch_add(1, Ordering::Relaxed);
-        JobId(self.0.number << JobId::WORKER_SHIFT | JobId::POSTED | id)
     }
 
     /// Sends a new job. The reference that comes back is the handle's. If the worker is ending or has ended,
@@ -359,14 +344,12 @@ impl Drop for Entered {
 
 impl Home {
     /// A block, and its owner's side, on this thread.
-    pub(crate) fn new(unpark: Box<dyn Unpark>, number: u64) -> Self {
+    pub(crate) fn new(unpark: Box<dyn Unpark>) -> Self {
         let owner = Arc::new(Owner {
             inject: Inject::new(),
             unpark,
-            number,
-            posted_ids: AtomicU64::new(1),
             closing: AtomicBool::new(false),
-            next_id: Cell::new(number << JobId::WORKER_SHIFT | 1),
+            late_births: Cell::new(0),
             memory: Memory::new(),
             ready: UnsafeCell::new(Ready::new()),
             registry: UnsafeCell::new(Registry::default()),
@@ -558,7 +541,8 @@ impl Home {
             return 0;
         }
         self.begin_closing();
-        let births_max = self.owner().next_id.get() + self.alive() as u64 + FINISH_BIRTHS;
+        let births = || self.owner().late_births.get();
+        let births_max = births() + self.alive() + FINISH_BIRTHS;
         let mut rounds = 0;
         loop {
             self.abort_all(None);
@@ -574,7 +558,7 @@ impl Home {
                 break;
             }
             rounds += 1;
-            if rounds == FINISH_ROUNDS || self.owner().next_id.get() > births_max {
+            if rounds == FINISH_ROUNDS || births() > births_max {
                 return alive.max(1);
             }
         }
@@ -659,7 +643,7 @@ impl Here<'_> {
         priority: Priority,
         origin: Origin,
     ) -> (NonNull<Header>, JobId) {
-        (cell::allocate(self.owner, origin, priority, work), self.owner.next_id())
+        (cell::allocate(self.owner, origin, priority, work), JobId::next())
     }
 
     #[inline]
@@ -674,6 +658,7 @@ impl Here<'_> {
     #[cold]
     fn enter_late(self, job: NonNull<Header>, id: JobId, facts: Facts) -> bool {
         let runs = !self.owner.is_closed();
+        self.owner.late_births.set(self.owner.late_births.get() + 1);
         if runs {
             self.enter(job, id, facts);
         } else {

@@ -10,35 +10,11 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::cell::Header;
+use super::id::JobId;
 use crate::queue::Priority;
 
 /// The slot of a job that is in no registry.
 pub(crate) const UNREGISTERED: u32 = u32::MAX;
-
-/// The identity of a job: never given twice in a process.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct JobId(pub(crate) u64);
-
-impl JobId {
-    /// The worker's number stands above these bits; below it a job has a number of its own.
-    pub(crate) const WORKER_SHIFT: u32 = 40;
-    /// Set in the ids that other threads give, so that they need no word in common with the owner.
-    pub(crate) const POSTED: u64 = 1 << (Self::WORKER_SHIFT - 1);
-}
-
-impl fmt::Display for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (worker, rest) = (self.0 >> Self::WORKER_SHIFT, self.0 & (Self::POSTED - 1));
-        let mark = if self.0 & Self::POSTED != 0 { "p" } else { "" };
-        write!(f, "{worker}.{mark}{rest}")
-    }
-}
-
-impl fmt::Debug for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JobId({self})")
-    }
-}
 
 /// What sort of job it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::error::JoinError;
 use crate::job::Payload;
 use crate::job::cell::{Birth, Work};
+use crate::job::id::JobId;
 use crate::job::join::JoinHandle;
 use crate::job::owner::{Block, Entered, Home};
 use crate::job::registry::{Facts, Kind};
@@ -262,16 +263,11 @@ pub(super) struct Rig {
 impl Rig {
     /// A worker that is the current one until its end.
     pub(super) fn new() -> Rig {
-        Self::numbered(1)
-    }
-
-    /// As [`new`](Self::new), with that number in the ids of its jobs.
-    pub(super) fn numbered(number: u64) -> Rig {
         let memory = Memory(StdArc::new(()));
         let bell = Bell::shared();
         let gone = Plain::shared(0);
         let rope = Rope { bell: StdArc::clone(&bell), gone, _memory: memory.clone() };
-        let home = Home::new(Box::new(rope), number);
+        let home = Home::new(Box::new(rope));
         let entered = home.enter();
         Rig { home, entered, bell, sleeps: Count::default(), memory }
     }
@@ -402,7 +398,7 @@ impl Sender {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let (id, probe) = (self.block.posted_id(), Plain::shared(0));
+        let (id, probe) = (JobId::next(), Plain::shared(0));
         let birth = Birth { id, kind: Kind::Task, location: Location::caller() };
         let work = Posted::new(future, birth);
         let memory = self.memory.clone();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::context;
 use crate::backend::BackendKind;
 use crate::job::cell::Birth;
+use crate::job::id::JobId;
 use crate::job::join::JoinHandle;
 use crate::job::owner::Block;
 use crate::job::registry::JobKind;
@@ -94,7 +95,7 @@ impl Handle {
     }
 
     fn birth(&self, location: &'static Location<'static>) -> Birth {
-        Birth { id: self.shared.block.posted_id(), kind: JobKind::Task, location }
+        Birth { id: JobId::next(), kind: JobKind::Task, location }
     }
 
     /// How many workers the runtime has.
