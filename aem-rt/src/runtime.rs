@@ -64,7 +64,9 @@ pub enum PanicPolicy {
     /// One line on stderr; the others run on.
     #[default]
     Report,
-    /// The line, then [`Handle::shutdown`]; `block_on` resumes the panic.
+    /// The line, then [`Handle::shutdown`]: the other jobs are cancelled, and the main future, which can hear
+    /// of it by [`shutdown_requested`](crate::signal::shutdown_requested), ends as it does. Then `block_on`
+    /// resumes the panic in place of an output.
     Shutdown,
     /// The line, then the process aborts.
     Abort,

@@ -73,6 +73,7 @@ fn an_idle_process_does_nothing() {
         client.read_exact(&mut answer).expect("an answer");
         assert_eq!(&answer, b"there?");
     }
+    assert_ne!(settled(child.pid()), before, "what it did just now is not seen");
     child.signal(libc::SIGTERM);
     let (status, errors) = child.end(LIMIT);
     assert_eq!((status.code(), errors.as_str()), (Some(0), ""));

@@ -446,3 +446,18 @@ fn events_go_on_while_a_scope_waits_for_its_idle() {
         assert_eq!(stream::iter(0..0).collect::<Vec<u8>>().await, []);
     });
 }
+
+#[test]
+fn an_erased_registration_may_be_added() {
+    watched(async |_| {
+        let scope = Scope::new();
+        let heard = Rc::new(Cell::new(0));
+        let hears = heard.clone();
+        let list = vec![on(stream::iter(0..3), move |_| hears.set(hears.get() + 1)).erase()];
+        for registration in list {
+            scope.add(registration);
+        }
+        scope.idle().await;
+        assert_eq!(heard.get(), 3);
+    });
+}

@@ -177,16 +177,16 @@ impl<S: Stream + 'static> Registration<S> {
         part(&link, Parting::Reclaimed, self.location);
         source
     }
+}
 
+impl<S> Registration<S> {
     /// The same registration without its type, for fields and lists. It can do all but `replace` and
     /// `reclaim`.
     pub fn erase(mut self) -> Registration {
         let (link, location) = (self.link.take(), self.location);
         Registration { link, location, is_awaited: self.is_awaited, _source: PhantomData }
     }
-}
 
-impl<S> Registration<S> {
     fn link(&self) -> &Link {
         self.link.as_ref().expect("only methods that take `self` empty it")
     }

@@ -151,10 +151,7 @@ impl Inner {
         }
     }
 
-    fn add<S>(self: &Rc<Self>, registration: Registration<S>) -> Control
-    where
-        S: Stream + 'static,
-    {
+    fn add(self: &Rc<Self>, registration: Registration) -> Control {
         let control = registration.control();
         if self.is_shut() {
             registration.stop();
@@ -165,7 +162,6 @@ impl Inner {
         }
         let membership = self.reserve();
         let key = membership.key;
-        let registration = registration.erase();
         // One that has ended leaves at once.
         registration.join(membership);
         drop(self.settle(key, Member::Handler(registration)));
@@ -267,9 +263,9 @@ impl Scope {
         Scope { inner: Rc::default() }
     }
 
-    /// Takes a registration in. A closed scope stops it.
-    pub fn add<S: Stream + 'static>(&self, registration: Registration<S>) -> Control {
-        self.inner.add(registration)
+    /// Takes a registration in, erased or not. A closed scope stops it.
+    pub fn add<S>(&self, registration: Registration<S>) -> Control {
+        self.inner.add(registration.erase())
     }
 
     /// As [`aem::on`](crate::on), in this scope.
@@ -441,9 +437,9 @@ impl fmt::Debug for Idle<'_> {
 
 impl ScopeHandle {
     /// As [`Scope::add`]; if the scope is gone, the registration is stopped.
-    pub fn add<S: Stream + 'static>(&self, registration: Registration<S>) -> Control {
+    pub fn add<S>(&self, registration: Registration<S>) -> Control {
         match self.inner.upgrade() {
-            Some(inner) => inner.add(registration),
+            Some(inner) => inner.add(registration.erase()),
             None => {
                 registration.stop();
                 registration.control()

@@ -57,7 +57,7 @@ pub(crate) struct Worker {
     on_panic: PanicPolicy,
     on_error: Option<Box<OnError>>,
     counters: Arc<Counters>,
-    /// Set by a panic under [`PanicPolicy::Shutdown`]: comes out of `block_on`.
+    /// Set by a panic under [`PanicPolicy::Shutdown`]: comes out of `block_on` when its future is done.
     resume: RefCell<Option<Payload>>,
     occupied: Cell<bool>,
     /// The place in the registry of the timed job that runs now.
@@ -251,7 +251,6 @@ impl Worker {
                 self.clock.passed();
             }
             self.attend_to_panics();
-            self.resume_panic();
             self.turn();
         }
     }

@@ -38,13 +38,20 @@ fn by_default_a_panic_is_reported_and_the_others_run_on() {
 fn under_shutdown_a_panic_comes_out_of_block_on() {
     within(LIMIT, || {
         let runtime = with_policy(PanicPolicy::Shutdown);
+        let ended = std::cell::Cell::new(false);
         let attempt = catch_unwind(AssertUnwindSafe(|| {
             runtime.block_on(async {
+                let other = aem::spawn(std::future::pending::<()>());
                 drop(aem::spawn(async { panic!("fatal, on purpose") }));
-                std::future::pending::<()>().await;
+                // The main future is not cut: it hears of the end, and comes to its own.
+                aem::signal::shutdown_requested().await;
+                assert!(other.await.expect_err("cancelled").is_cancelled());
+                aem::time::sleep(Duration::from_millis(2)).await;
+                ended.set(true);
             });
         }));
         assert_eq!(text_of(&*attempt.expect_err("resumed")), "fatal, on purpose");
+        assert!(ended.get());
         // It has shut down: what is spawned now is cancelled.
         let late = runtime.block_on(async { aem::spawn(async {}).await });
         assert!(late.expect_err("born cancelled").is_cancelled());
