@@ -222,7 +222,13 @@ fn close_and_connect_cut_short_leave_nothing_open() {
 #[test]
 fn sleep_and_timeout_cut_short_leave_no_trace() {
     run(async {
+        // Timers in the wheel, as of a turn that has fired ours.
+        async fn timers() -> u64 {
+            sleep(Duration::from_millis(1)).await;
+            aem::metrics().timers
+        }
         let (ours, theirs) = pair().await;
+        let before = timers().await;
         let mut random = Random::new(6);
         for _ in 0..scale::scaled_count(10_000, 1) {
             let nap = Duration::from_micros(random.below(60) as u64);
@@ -230,6 +236,7 @@ fn sleep_and_timeout_cut_short_leave_no_trace() {
             let waiting = timeout(nap, ours.recv());
             assert!(cut_short(waiting, random.below(3)).await.is_none_or(|late| late.is_err()));
         }
+        assert_eq!(timers().await, before, "timers that nobody waits for");
         theirs.send("still there").await.expect("sent");
         assert_eq!(ours.recv().await.expect("bytes"), b"still there");
     });

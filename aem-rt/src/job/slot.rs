@@ -126,7 +126,10 @@ impl<T> Back<'_, T> {
             unsafe { self.slot.value.get().write(None) };
             if let Err(panic) = dropped {
                 drop(_emptied);
-                if !std::thread::panicking() {
+                if std::thread::panicking() {
+                    // The first one is on its way; a second would end the process.
+                    super::dispose(panic);
+                } else {
                     std::panic::resume_unwind(panic);
                 }
             }

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::job::contain;
+use crate::job::registry::Lost;
 
 /// At most so many threads: enough for slow disks and name servers, few enough for their stacks.
 const THREADS_MAX: usize = 64;
@@ -208,7 +209,9 @@ impl<F, T> Errand<F, T> {
                 waker.into_iter().for_each(Waker::wake);
             }
             Stage::Running(waker) => waker.into_iter().for_each(Waker::wake),
-            Stage::Done(unwanted) => drop(unwanted),
+            // The job was aborted while the closure ran.
+            Stage::Done(Err(panic)) => Lost::anonymous(panic).tell(),
+            Stage::Done(Ok(unwanted)) => drop(unwanted),
             Stage::Over => {}
         });
         if let Err(panic) = contained {

@@ -106,7 +106,8 @@ fn shuts_down(break_it: fn()) {
             }));
             settle().await;
             break_it();
-            pending::<()>().await;
+            // Nobody cuts the main future: it ends as it is asked to.
+            aem::signal::shutdown_requested().await;
         });
     }));
     let panic = caught.expect_err("block_on resumes it");
@@ -256,4 +257,31 @@ fn a_panic_of_the_main_future_always_comes_out() {
         let text = *caught.expect_err("it comes out").downcast::<&str>().expect("its own value");
         assert_eq!(text, "of the main future");
     }
+}
+
+#[test]
+fn a_closure_that_panics_after_its_job_was_aborted_is_reported() {
+    let said = rerun("policies::child_aborted_closure");
+    let lines = said.fine();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].ends_with("nobody asked for its result: aborted, and then this"), "{lines:?}");
+}
+
+#[test]
+#[ignore = "speaks on stderr: run in a child by the test above"]
+fn child_aborted_closure() {
+    run(PanicPolicy::Report, async || {
+        let (entered, inside) = futures::channel::oneshot::channel();
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let closure = spawn_blocking(move || {
+            entered.send(()).expect("it is awaited");
+            wait.recv().expect("it is told");
+            panic!("aborted, and then this");
+        });
+        inside.await.expect("it runs");
+        closure.abort();
+        assert!(closure.await.unwrap_err().is_cancelled());
+        go_on.send(()).expect("it waits");
+        // The end of the runtime waits for it.
+    });
 }
