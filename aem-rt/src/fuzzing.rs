@@ -36,14 +36,16 @@ pub struct Worker {
 #[derive(Clone, Debug)]
 pub struct Sender(Block);
 
-impl Worker {
+impl Default for Worker {
     /// A worker that is the current one of this thread until it is dropped.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let home = Home::new(Box::new(NoSleep));
         let entered = home.enter();
         Worker { home, _entered: entered }
     }
+}
 
+impl Worker {
     /// Makes a job that is ready, and sets the priority that it has from its second readiness on.
     pub fn spawn<F: Future + 'static>(
         &self,

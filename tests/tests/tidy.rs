@@ -177,6 +177,21 @@ fn files_are_named_by_a_noun() {
     found.must_be_none();
 }
 
+/// The README shows what is compiled, with fewer line breaks and semicolons, before anybody has to scroll.
+#[test]
+fn the_readme_shows_the_two_echo_servers() {
+    let dense = |text: &str| text.replace(';', "").split_whitespace().collect::<String>();
+    let readme = fs::read_to_string(root().join("README.md")).expect("a README");
+    let top: Vec<&str> = readme.lines().take(35).collect();
+    let top = dense(&top.join("\n"));
+    for name in ["echo_handlers", "echo_futures"] {
+        let path = root().join(format!("examples/small/{name}.rs"));
+        let text = fs::read_to_string(path).expect("an example");
+        let program = &text[text.find("#[aem::main]").expect("a main function")..];
+        assert!(top.contains(&dense(program)), "the README's {name} is another one");
+    }
+}
+
 #[test]
 fn lines_fit() {
     let mut found = Findings::default();

@@ -123,7 +123,7 @@ struct Stage {
 pub fn run(input: &[u8]) -> Coverage {
     EVENTS.take();
     HELD.take();
-    let worker = Worker::new();
+    let worker = Worker::default();
     let askers = (0..ASKERS).map(|asker| Waker::from(Arc::new(Asker(asker)))).collect();
     let sender = worker.sender();
     let model = Model::new();
