@@ -200,6 +200,13 @@ impl Backend {
         }
     }
 
+    /// How many descriptors it knows.
+    pub(crate) fn descriptors(&self) -> usize {
+        match self {
+            Backend::Epoll(keeper) => keeper.descriptors(),
+        }
+    }
+
     /// How many of these are sends.
     pub(crate) fn sends(&self) -> usize {
         match self {

@@ -109,6 +109,11 @@ pub struct Metrics {
     pub ready: u64,
     /// Timers that had not fired at the last turn.
     pub timers: u64,
+    /// Operations that waited for the kernel at the last turn: accepts, receives, sends, watches of a
+    /// descriptor.
+    pub operations: u64,
+    /// Descriptors that belonged to sources or streams at the last turn.
+    pub descriptors: u64,
     /// Turns of the reactor so far.
     pub turns: u64,
     /// Turns that slept.
@@ -121,12 +126,24 @@ pub struct Metrics {
     pub connection_losses: u64,
 }
 
+/// What is there after a turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gauges {
+    pub(crate) jobs: usize,
+    pub(crate) ready: usize,
+    pub(crate) timers: usize,
+    pub(crate) operations: usize,
+    pub(crate) descriptors: usize,
+}
+
 /// The sums, written by the worker and read by anybody.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     jobs: AtomicU64,
     ready: AtomicU64,
     timers: AtomicU64,
+    operations: AtomicU64,
+    descriptors: AtomicU64,
     turns: AtomicU64,
     sleeps: AtomicU64,
     panics: AtomicU64,
@@ -140,14 +157,17 @@ fn bump(counter: &AtomicU64) {
 }
 
 impl Counters {
-    pub(crate) fn turn(&self, asleep: bool, jobs: usize, ready: usize, timers: usize) {
+    pub(crate) fn turn(&self, asleep: bool, gauges: Gauges) {
         bump(&self.turns);
         if asleep {
             bump(&self.sleeps);
         }
-        self.jobs.store(jobs as u64, Ordering::Relaxed);
-        self.ready.store(ready as u64, Ordering::Relaxed);
-        self.timers.store(timers as u64, Ordering::Relaxed);
+        let set = |gauge: &AtomicU64, value: usize| gauge.store(value as u64, Ordering::Relaxed);
+        set(&self.jobs, gauges.jobs);
+        set(&self.ready, gauges.ready);
+        set(&self.timers, gauges.timers);
+        set(&self.operations, gauges.operations);
+        set(&self.descriptors, gauges.descriptors);
     }
 
     pub(crate) fn panic(&self) {
@@ -168,6 +188,8 @@ impl Counters {
             jobs: load(&self.jobs),
             ready: load(&self.ready),
             timers: load(&self.timers),
+            operations: load(&self.operations),
+            descriptors: load(&self.descriptors),
             turns: load(&self.turns),
             sleeps: load(&self.sleeps),
             panics: load(&self.panics),

@@ -325,6 +325,12 @@ impl Reactor {
     pub(crate) fn timers(&self) -> usize {
         self.timers.borrow().len()
     }
+
+    /// How many ops have not had their last completion, and how many descriptors are known.
+    pub(crate) fn operations_and_descriptors(&self) -> (usize, usize) {
+        let backend = self.backend.borrow();
+        (backend.pending(), backend.descriptors())
+    }
 }
 
 // The end that somebody asks for.

@@ -103,8 +103,9 @@ pub fn watched_on<T>(builder: aem::Builder, test: impl AsyncFnOnce(Watch) -> T) 
     let before = descriptors();
     let runtime = builder.build().expect("a runtime");
     let output = runtime.block_on(async {
+        let before = held().await;
         let output = test(watch.clone()).await;
-        settle().await;
+        settle(before).await;
         output
     });
     drop(runtime);
@@ -132,8 +133,16 @@ pub fn alone() -> impl Drop {
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until no job is left but the main future.
-async fn settle() {
+/// Timers, operations and descriptors that the runtime has.
+async fn held() -> [u64; 3] {
+    // The numbers are those of the last turn, in which the timer of this has fired.
+    aem::time::sleep(Duration::from_millis(1)).await;
+    let metrics = aem::metrics();
+    [metrics.timers, metrics.operations, metrics.descriptors]
+}
+
+/// Waits until no job is left but the main future, and no more in the reactor than there was.
+async fn settle(before: [u64; 3]) {
     let deadline = Instant::now() + SETTLE;
     loop {
         // A job that was cancelled needs a turn to go.
@@ -142,13 +151,16 @@ async fn settle() {
         }
         let mut left = aem::jobs();
         left.retain(|job| job.kind != aem::JobKind::Main);
-        if left.is_empty() {
+        let held = held().await;
+        if left.is_empty() && held == before {
             return;
         }
         if Instant::now() >= deadline {
-            panic!("jobs left after the test: {left:#?}");
+            panic!(
+                "left after the test: jobs {left:#?}; timers, operations and descriptors {held:?}, \
+                 where there were {before:?}"
+            );
         }
-        aem::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

@@ -16,6 +16,7 @@ use aem::net::{TcpListener, TcpStream};
 use aem::time::{sleep, timeout};
 use aem_tests::random::Random;
 use aem_tests::traffic::{Checksum, cut_short};
+use aem_tests::watch::{watched, watched_outside};
 use aem_tests::{alone, proc, scale};
 use futures::future::{join, join_all};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
@@ -26,7 +27,7 @@ const MIB: usize = 1 << 20;
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn run<F: Future>(test: F) -> F::Output {
-    aem::block_on(async { timeout(LIMIT, test).await.expect("the test hangs") })
+    watched(async |_| timeout(LIMIT, test).await.expect("the test hangs"))
 }
 
 async fn listen() -> (TcpListener, SocketAddr) {
@@ -625,23 +626,25 @@ fn reset_by_the_peer_is_told_to_all() {
 
 #[test]
 fn stream_of_another_runtime_is_an_error_and_no_hang() {
-    let first = aem::Runtime::new().expect("a runtime");
-    let (stream, listener) = first.block_on(async {
-        let (listener, address) = listen().await;
-        (TcpStream::connect(address).await.expect("a connection"), listener)
-    });
-    let is_told = |error: io::Error| error.to_string().contains("runtime");
-    run(async {
-        assert!(is_told(stream.recv().await.expect_err("another runtime")));
-        assert!(is_told(stream.send("x").await.expect_err("another runtime")));
-        assert!(is_told(stream.close().await.expect_err("another runtime")));
-        assert!(is_told(listener.accept().await.expect_err("another runtime")));
-        let chunk = stream.chunks().next().await.expect("an item");
-        assert!(is_told(chunk.expect_err("another runtime")));
-    });
-    drop(first);
-    run(async {
-        assert!(is_told(stream.recv().await.expect_err("its runtime has ended")));
-        assert!(is_told(listener.accept().await.expect_err("its runtime has ended")));
+    watched_outside(|_| {
+        let first = aem::Runtime::new().expect("a runtime");
+        let (stream, listener) = first.block_on(async {
+            let (listener, address) = listen().await;
+            (TcpStream::connect(address).await.expect("a connection"), listener)
+        });
+        let is_told = |error: io::Error| error.to_string().contains("runtime");
+        aem::block_on(async {
+            assert!(is_told(stream.recv().await.expect_err("another runtime")));
+            assert!(is_told(stream.send("x").await.expect_err("another runtime")));
+            assert!(is_told(stream.close().await.expect_err("another runtime")));
+            assert!(is_told(listener.accept().await.expect_err("another runtime")));
+            let chunk = stream.chunks().next().await.expect("an item");
+            assert!(is_told(chunk.expect_err("another runtime")));
+        });
+        drop(first);
+        aem::block_on(async {
+            assert!(is_told(stream.recv().await.expect_err("its runtime has ended")));
+            assert!(is_told(listener.accept().await.expect_err("its runtime has ended")));
+        });
     });
 }

@@ -162,6 +162,10 @@ impl EpollKeeper {
         &self.ledger
     }
 
+    pub(super) fn descriptors(&self) -> usize {
+        self.ports.len()
+    }
+
     pub(super) fn sends(&self) -> usize {
         self.sends
     }

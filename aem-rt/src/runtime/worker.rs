@@ -25,7 +25,7 @@ use crate::job::id::JobId;
 use crate::job::owner::{Home, Popped};
 use crate::job::registry::{Facts, JobKind, Lost, UNREGISTERED};
 use crate::job::waker::JobRef;
-use crate::metrics::{Counters, JobInfo};
+use crate::metrics::{Counters, Gauges, JobInfo};
 use crate::queue::Priority;
 use crate::reactor::{Reactor, Wait};
 use crate::sys::clock::Reading;
@@ -287,8 +287,17 @@ impl Worker {
         }
         self.clock.turns.borrow_mut()[usize::from(turn)] = now;
         self.clock.read(now);
-        let (jobs, ready) = (self.home.registered(), self.home.ready_len());
-        self.counters.turn(asleep, jobs, ready, self.reactor.timers());
+        let (operations, descriptors) = self.reactor.operations_and_descriptors();
+        self.counters.turn(
+            asleep,
+            Gauges {
+                jobs: self.home.registered(),
+                ready: self.home.ready_len(),
+                timers: self.reactor.timers(),
+                operations,
+                descriptors,
+            },
+        );
     }
 
     /// Runs one job, with a clock beside it if it is one that is timed.
