@@ -9,6 +9,8 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(test)]
+pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;

@@ -303,10 +303,9 @@ impl EpollKeeper {
     #[inline]
     pub(super) fn next(&mut self) -> Option<Completion> {
         loop {
-            if let Some(completion) = self.done.pop_front() {
-                return Some(completion);
-            }
-            let completion = if self.seen < self.events.len() {
+            let completion = if let Some(completion) = self.done.pop_front() {
+                Some(completion)
+            } else if self.seen < self.events.len() {
                 self.seen += 1;
                 let (key, edge) = self.events.get(self.seen - 1);
                 self.take_edge(key, edge)
@@ -315,8 +314,14 @@ impl EpollKeeper {
             } else {
                 return None;
             };
-            if completion.is_some() {
-                return completion;
+            if let Some(completion) = completion {
+                if !completion.more {
+                    // Now, and not when it was put into `done`: its token must not be given to another op
+                    // before this has reached its sink. Drops the op's hold on its descriptor, which may
+                    // put that on the closing list.
+                    self.remove(completion.token);
+                }
+                return Some(completion);
             }
         }
     }
@@ -327,7 +332,8 @@ impl EpollKeeper {
         if self.to_end > 0 {
             self.to_end -= 1;
             let token = self.cancelled.pop_front()?;
-            let op = self.remove(token).expect("a cancelled op stays until it is ended");
+            // It may have ended otherwise: its last completion was in `done` when it was cancelled.
+            let op = self.remove(token)?;
             return Some(Completion { token, answer: op.into_cancelled(), more: false });
         }
         self.to_try -= 1;
@@ -409,11 +415,9 @@ impl EpollKeeper {
         op
     }
 
-    /// Ends an op with its last answer.
+    /// Ends an op with its last answer; it stays in the ledger until that is drawn.
     fn finish(&mut self, token: Token, answer: Answer) -> Completion {
         self.unlink(token);
-        // Drops the op's hold on its descriptor, which may put that on the closing list.
-        self.remove(token);
         Completion { token, answer, more: false }
     }
 }
