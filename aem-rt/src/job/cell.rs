@@ -418,6 +418,7 @@ pub(super) fn retain_home(header: &Header) {
 pub(super) unsafe fn release_home(job: NonNull<Header>) {
     // SAFETY: alive by the caller's word.
     let header = unsafe { job.as_ref() };
+    debug_assert!(!header.is_merged(), "a merged cell has no home");
     let count = header.references.get() - 1;
     header.references.set(count);
     if count <= 0 {
@@ -638,8 +639,9 @@ pub(super) unsafe fn complete(job: NonNull<Header>) {
         // SAFETY: a live cell keeps its owner's block alive.
         unsafe { header.owner().as_ref() }.lose(header, panic);
     }
+    // Asked again where home is: who was woken may have merged the counts meanwhile.
     // SAFETY: the owner's own reference.
-    unsafe { release_home(job) };
+    unsafe { waker::release(job) };
 }
 
 /// Drops the output on the owner's thread, and keeps an unread panic for the report.
@@ -723,8 +725,9 @@ pub(super) unsafe fn receive(job: NonNull<Header>) {
         // SAFETY: passed on.
         unsafe { wake_home(job) };
     }
+    // As in `complete`: a destructor of the output may have merged the counts.
     // SAFETY: the guard.
-    unsafe { release_home(job) };
+    unsafe { waker::release(job) };
 }
 
 /// The worker ends and the job is done: its counts become one, so that what is left of it needs no owner.
