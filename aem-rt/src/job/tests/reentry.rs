@@ -294,3 +294,55 @@ fn jobs_run_by_priority_in_the_order_in_which_they_became_ready() {
     drop(jobs);
     rig.end().assert_free();
 }
+
+/// References made elsewhere and dropped here, so that fewer are counted here than there are.
+fn owe<const N: usize>(rig: &Rig, waker: &Waker) {
+    drop(rig.away(|| [(); N].map(|()| waker.clone())));
+}
+
+#[test]
+fn waker_that_drops_the_handle_merges_the_counts_of_a_job_that_completes() {
+    /// Drops the handle whose job wakes it.
+    struct Drops(Slot<JoinHandle<()>>);
+    impl Wake for Drops {
+        fn wake(self: Arc<Self>) {
+            drop(self.0.take());
+        }
+    }
+    let rig = Rig::new();
+    let job = rig.job(async {});
+    owe::<2>(&rig, &job.waker);
+    let slot = Slot::default();
+    let mut handle = job.handle;
+    let joiner = Waker::from(Arc::new(Drops(slot.clone())));
+    assert!(poll_with(&mut handle, &joiner).is_pending());
+    slot.put(handle);
+    rig.turn();
+    assert!(slot.take().is_none(), "it was woken");
+    assert_eq!(rig.home.registered(), 0, "it is nobody's any more");
+    assert_eq!(job.probe.read(), 0, "its waker keeps it");
+    drop((job.waker, joiner, slot));
+    assert_eq!(job.probe.read(), 1, "it is freed with its last reference");
+    rig.end().assert_free();
+}
+
+#[test]
+fn output_that_holds_a_waker_merges_the_counts_of_a_job_that_was_left() {
+    let rig = Rig::new();
+    let held = Slot::<Waker>::default();
+    let inside = held.clone();
+    let job = rig.job(async move { inside.take() });
+    let last = rig.away(|| job.waker.clone());
+    owe::<2>(&rig, &job.waker);
+    held.put(job.waker);
+    let handle = job.handle;
+    rig.away(|| drop(handle));
+    // It is done before the letter is read, so that who reads it drops the output.
+    rig.run_ready();
+    rig.turn();
+    assert_eq!(rig.home.registered(), 0, "it is nobody's any more");
+    assert_eq!(job.probe.read(), 0, "a waker keeps it");
+    drop((last, held));
+    assert_eq!(job.probe.read(), 1, "it is freed with its last reference");
+    rig.end().assert_free();
+}
