@@ -521,6 +521,7 @@ impl EpollKeeper {
 
     /// Accepts a few connections.
     fn accept(&mut self, token: Token, index: usize) -> Option<Completion> {
+        let mut refused = 0;
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(Op::Accept { listener }) = self.ledger.get(token) else { break };
             match socket::accept(listener.as_fd()) {
@@ -536,6 +537,12 @@ impl EpollKeeper {
                 // Linux hands over errors of the connection that was to be accepted: accept(2) says
                 // to try again. It is gone from the queue, so this ends.
                 Err(error) if is_of_the_connection(&error) => {}
+                // If nothing else comes it is no connection's, and would come for ever.
+                Err(error)
+                    if is_perhaps_of_the_connection(&error) && refused + 1 < ACCEPTS_PER_TURN =>
+                {
+                    refused += 1;
+                }
                 Err(error) => {
                     self.ports[index].read = Readiness::Ready;
                     let last = self.finish(token, Answer::Failed(error));
@@ -649,12 +656,15 @@ fn is_of_the_connection(error: &io::Error) -> bool {
                 | libc::EHOSTDOWN
                 | libc::ENONET
                 | libc::EHOSTUNREACH
-                | libc::EOPNOTSUPP
                 | libc::ENETUNREACH
-                // What a firewall's rule says.
-                | libc::EPERM
         )
     )
+}
+
+/// Errors of one connection (a firewall's rule says `EPERM`), or else of the socket or the process for good: a
+/// socket that accepts nothing, a filter of system calls.
+fn is_perhaps_of_the_connection(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EPERM))
 }
 
 /// Sends what one call takes, and says how much that was and whether it was less than there is.

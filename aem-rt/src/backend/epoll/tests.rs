@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
@@ -287,6 +287,20 @@ fn a_token_is_not_given_again_before_its_last_answer_is_drawn() {
     assert!(matches!(second.answer, Answer::Sent { result: Err(_), .. }));
     let rest = keeper.quiet();
     assert!(rest.is_empty(), "it ends once: {rest:?}");
+}
+
+#[test]
+fn an_accept_on_what_cannot_accept_is_an_error_and_no_loop() {
+    let mut keeper = keeper();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listener = keeper.adopt(socket.into(), Attach::Now).unwrap();
+    keeper.submit(Op::Accept { listener: listener.clone() });
+    let done = keeper.collect(ended);
+    let [Completion { answer: Answer::Failed(error), more: false, .. }] = &done[..] else {
+        panic!("{done:?}")
+    };
+    assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP));
+    assert!(keeper.quiet().is_empty(), "it does not try again");
 }
 
 /// Every op on a pair whose peer is silent, so that it waits once it was tried.
