@@ -661,8 +661,8 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Errors of one connection (a firewall's rule says `EPERM`), or else of the socket or the process for good: a
-/// socket that accepts nothing, a filter of system calls.
+/// Errors of one connection (a firewall's rule says `EPERM`), or else of the socket or the process for good:
+/// a socket that accepts nothing, a filter of system calls.
 fn is_perhaps_of_the_connection(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EPERM))
 }
