@@ -128,8 +128,8 @@ pub fn watched_outside<T>(test: impl FnOnce(Watch) -> T) -> T {
     output
 }
 
-/// How many descriptors are open, and not only for a moment: the C library looks at the number of processors
-/// in a file when a thread first allocates, and threads of other tests begin all the while.
+/// How many descriptors are open, and not only for a moment: libraries open files of `/proc` and `/sys` and
+/// close them again (for the number of processors, say), and threads of other tests begin all the while.
 fn steady_descriptors() -> usize {
     let mut seen = descriptors();
     let mut equal = 1;
