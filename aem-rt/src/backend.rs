@@ -9,14 +9,15 @@
 //! [`wait`](Backend::wait) asks the kernel for news and sleeps if told to. After each of them
 //! [`next`](Backend::next) gives out the completions one by one, so that each goes straight to whom
 //! it is for. None of them runs user code.
-//! Today's one keeper is [`epoll`]; one that speaks io_uring and one that simulates a kernel will
-//! stand beside it in this enum.
+//! The keepers are [`epoll`] and [`uring`].
 
 pub(crate) mod descriptor;
+mod direct;
 mod epoll;
 pub(crate) mod ledger;
 pub(crate) mod op;
 pub(crate) mod pool;
+mod uring;
 
 use std::fmt;
 use std::io;
@@ -33,14 +34,54 @@ pub(crate) use descriptor::Descriptor;
 pub(crate) use ledger::Token;
 pub use op::Interest;
 pub(crate) use op::{Answer, Completion, Op};
+pub(crate) use pool::BUFFER_SIZE;
+pub(crate) use uring::Without;
+
+/// How many completions find room in a ring. Those that do not are kept by the kernel, which then has to
+/// be entered for them: room for a burst of every connection of a busy server costs 64 KiB.
+pub(crate) const COMPLETIONS: u32 = 4096;
+
+/// Which keeper is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// io_uring, or epoll where the kernel refuses that.
+    Best,
+    /// This one, or an error. The text says who wants it.
+    Only(BackendKind, &'static str),
+}
 
 /// What a worker's lower floors are to be like.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
+    /// Which keeper is to run.
+    pub(crate) wanted: Wanted,
+    /// Parts of io_uring that are not to be used.
+    pub(crate) without: Without,
     /// The memory of the buffer pool, in bytes.
     pub(crate) pool_bytes: usize,
+    /// The size of one of its buffers.
+    pub(crate) buffer_size: usize,
+    /// How many completions find room in a ring.
+    pub(crate) completions: u32,
     /// How much later than asked a timer may fire, so that timers share wake-ups.
     pub(crate) timer_slack: Duration,
+}
+
+#[cfg(test)]
+impl Default for Config {
+    /// Whichever keeper the environment wants, so that all tests run on each of them.
+    fn default() -> Config {
+        let wanted = match std::env::var("AEM_BACKEND").as_deref() {
+            Ok("epoll") => Wanted::Only(BackendKind::Epoll, "the test"),
+            Ok("io_uring") => Wanted::Only(BackendKind::IoUring, "the test"),
+            _ => Wanted::Best,
+        };
+        let without = std::env::var("AEM_IO_URING_WITHOUT").unwrap_or_default();
+        let without = Without::parse(&without).unwrap();
+        let timer_slack = Duration::from_micros(50);
+        let (pool_bytes, buffer_size, completions) = (1 << 20, BUFFER_SIZE, COMPLETIONS);
+        Config { wanted, without, pool_bytes, buffer_size, completions, timer_slack }
+    }
 }
 
 /// Which interface of the kernel's is in use.
@@ -49,12 +90,15 @@ pub(crate) struct Config {
 pub enum BackendKind {
     /// Readiness by `epoll`, system calls by ourselves.
     Epoll,
+    /// Completions by `io_uring`, which waits and receives for us.
+    IoUring,
 }
 
 impl fmt::Display for BackendKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BackendKind::Epoll => f.write_str("epoll"),
+            BackendKind::IoUring => f.write_str("io_uring"),
         }
     }
 }
@@ -70,18 +114,70 @@ pub(crate) enum Attach {
 
 /// One worker's keeper.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a worker, and it never moves")]
 pub(crate) enum Backend {
     /// See [`epoll`].
     Epoll(epoll::EpollKeeper),
+    /// See [`uring`].
+    Uring(uring::UringKeeper),
+}
+
+/// Does the same with whichever keeper it is.
+macro_rules! keeper {
+    ($backend:expr, $keeper:ident => $act:expr) => {
+        match $backend {
+            Backend::Epoll($keeper) => $act,
+            Backend::Uring($keeper) => $act,
+        }
+    };
 }
 
 impl Backend {
-    /// Opens what the keeper needs.
+    /// Opens what the wanted keeper needs, and says in a line why it is that one.
     ///
     /// # Errors
     ///
-    /// When the process is out of descriptors or memory.
-    pub(crate) fn new(config: &Config) -> io::Result<Backend> {
+    /// When the process is out of descriptors or memory, and when the kernel refuses the only one that
+    /// is wanted.
+    pub(crate) fn new(config: &Config) -> io::Result<(Backend, String)> {
+        match config.wanted {
+            Wanted::Only(BackendKind::Epoll, by) => {
+                Ok((Backend::epoll(config)?, format!("epoll: asked for by {by}")))
+            }
+            Wanted::Only(BackendKind::IoUring, by) => match uring::UringKeeper::new(config) {
+                Ok(keeper) => Ok((Backend::Uring(keeper), format!("io_uring: asked for by {by}"))),
+                Err(error) => Err(match uring::why_not(&error) {
+                    Some(why) => {
+                        let text = format!("io_uring, which {by} asks for, is refused: {why}");
+                        io::Error::new(error.kind(), text)
+                    }
+                    None => error,
+                }),
+            },
+            Wanted::Best => Backend::best(config),
+        }
+    }
+
+    fn best(config: &Config) -> io::Result<(Backend, String)> {
+        let instead =
+            |why: &str| Ok((Backend::epoll(config)?, format!("epoll: io_uring is refused: {why}")));
+        if let Some(why) = uring::refused_for_good() {
+            return instead(why);
+        }
+        match uring::UringKeeper::new(config) {
+            Ok(keeper) => {
+                let reason = "io_uring: the kernel has all that is needed".to_owned();
+                Ok((Backend::Uring(keeper), reason))
+            }
+            Err(error) => {
+                let Some(why) = uring::why_not(&error) else { return Err(error) };
+                uring::note_refusal(&error, &why);
+                instead(&why)
+            }
+        }
+    }
+
+    fn epoll(config: &Config) -> io::Result<Backend> {
         Ok(Backend::Epoll(epoll::EpollKeeper::new(config)?))
     }
 
@@ -89,14 +185,13 @@ impl Backend {
     pub(crate) fn kind(&self) -> BackendKind {
         match self {
             Backend::Epoll(_) => BackendKind::Epoll,
+            Backend::Uring(_) => BackendKind::IoUring,
         }
     }
 
     /// What ends its sleep from another thread.
     pub(crate) fn unparker(&self) -> Arc<dyn Unpark> {
-        match self {
-            Backend::Epoll(keeper) => keeper.unparker(),
-        }
+        keeper!(self, keeper => keeper.unparker())
     }
 
     /// Takes over a descriptor.
@@ -109,9 +204,7 @@ impl Backend {
         fd: OwnedFd,
         attach: Attach,
     ) -> Result<Rc<Descriptor>, (io::Error, OwnedFd)> {
-        match self {
-            Backend::Epoll(keeper) => keeper.adopt(fd, attach),
-        }
+        keeper!(self, keeper => keeper.adopt(fd, attach))
     }
 
     /// Makes a descriptor known that remains its owner's, to be polled only. It must be
@@ -121,9 +214,7 @@ impl Backend {
     ///
     /// See [`refusal`].
     pub(crate) fn adopt_borrowed(&mut self, fd: BorrowedFd<'_>) -> io::Result<Rc<Descriptor>> {
-        match self {
-            Backend::Epoll(keeper) => keeper.adopt_borrowed(fd),
-        }
+        keeper!(self, keeper => keeper.adopt_borrowed(fd))
     }
 
     /// Takes an op. The work is done in the next turn.
@@ -131,17 +222,13 @@ impl Backend {
     /// A descriptor takes one op a direction at a time (any number that poll); a second one is a
     /// mistake of the caller's and panics.
     pub(crate) fn submit(&mut self, op: Op) -> Token {
-        match self {
-            Backend::Epoll(keeper) => keeper.submit(op),
-        }
+        keeper!(self, keeper => keeper.submit(op))
     }
 
     /// Asks for the end of an op. Its terminal completion follows in a later turn; what it had
     /// achieved until then may come before that.
     pub(crate) fn cancel(&mut self, token: Token) {
-        match self {
-            Backend::Epoll(keeper) => keeper.cancel(token),
-        }
+        keeper!(self, keeper => keeper.cancel(token))
     }
 
     /// Sends what one call takes of `queue`, if that can be done at once: what was sent is gone from
@@ -152,17 +239,13 @@ impl Backend {
         socket: &Descriptor,
         queue: &mut SendQueue,
     ) -> Option<io::Result<usize>> {
-        match self {
-            Backend::Epoll(keeper) => keeper.send_now(socket, queue),
-        }
+        keeper!(self, keeper => keeper.send_now(socket, queue))
     }
 
     /// Begins a turn: lets [`next`](Self::next) end what was cancelled and try what may succeed at
     /// once. False if there is nothing of the kind.
     pub(crate) fn start(&mut self) -> bool {
-        match self {
-            Backend::Epoll(keeper) => keeper.start(),
-        }
+        keeper!(self, keeper => keeper.start())
     }
 
     /// Closes what is to be closed, asks the kernel for news, and sleeps for them up to `wait` (for
@@ -172,72 +255,49 @@ impl Backend {
     ///
     /// What the kernel's wait fails with, which is never an everyday thing.
     pub(crate) fn wait(&mut self, wait: Option<Duration>) -> io::Result<()> {
-        match self {
-            Backend::Epoll(keeper) => keeper.wait(wait),
-        }
+        keeper!(self, keeper => keeper.wait(wait))
     }
 
     /// Whether [`next`](Self::next) has anything to look at.
     #[inline]
     pub(crate) fn has_next(&self) -> bool {
-        match self {
-            Backend::Epoll(keeper) => keeper.has_next(),
-        }
+        keeper!(self, keeper => keeper.has_next())
     }
 
     /// The next completion, until there are no more for now. Anything may be asked of the keeper
     /// between two of them; what is submitted or cancelled then is for the next turn.
     pub(crate) fn next(&mut self) -> Option<Completion> {
-        match self {
-            Backend::Epoll(keeper) => keeper.next(),
-        }
+        keeper!(self, keeper => keeper.next())
     }
 
     /// How many ops have not had their terminal completion.
     pub(crate) fn pending(&self) -> usize {
-        match self {
-            Backend::Epoll(keeper) => keeper.ledger().len(),
-        }
+        keeper!(self, keeper => keeper.pending())
     }
 
     /// How many descriptors it knows.
     pub(crate) fn descriptors(&self) -> usize {
-        match self {
-            Backend::Epoll(keeper) => keeper.descriptors(),
-        }
+        keeper!(self, keeper => keeper.descriptors())
     }
 
     /// How many of these are sends.
     pub(crate) fn sends(&self) -> usize {
-        match self {
-            Backend::Epoll(keeper) => keeper.sends(),
-        }
+        keeper!(self, keeper => keeper.sends())
     }
 
     /// Asks for the end of all ops for which `which` is true.
     pub(crate) fn cancel_all(&mut self, which: impl Fn(&Op) -> bool) {
-        match self {
-            Backend::Epoll(keeper) => {
-                let ledger = keeper.ledger();
-                let is_one = |token: &Token| ledger.get(*token).is_some_and(&which);
-                let tokens: Vec<Token> = ledger.tokens().filter(is_one).collect();
-                tokens.into_iter().for_each(|token| keeper.cancel(token));
-            }
-        }
+        keeper!(self, keeper => keeper.cancel_all(which))
     }
 
     /// Ends: closes what was dropped until now; a descriptor that is dropped later closes at once.
     pub(crate) fn shut(&mut self) {
-        match self {
-            Backend::Epoll(keeper) => keeper.shut(),
-        }
+        keeper!(self, keeper => keeper.shut())
     }
 
     /// How many descriptors were closed since this was last asked.
     pub(crate) fn take_closed(&mut self) -> usize {
-        match self {
-            Backend::Epoll(keeper) => keeper.take_closed(),
-        }
+        keeper!(self, keeper => keeper.take_closed())
     }
 }
 

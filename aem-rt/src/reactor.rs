@@ -40,7 +40,9 @@ use orphans::Orphans;
 use timers::Timers;
 use waits::Waits;
 
-pub(crate) use crate::backend::{Answer, BackendKind, Config, Token};
+pub(crate) use crate::backend::{
+    Answer, BUFFER_SIZE, BackendKind, COMPLETIONS, Config, Token, Wanted, Without,
+};
 pub(crate) use timers::TimerKey;
 pub(crate) use waiters::Waiters;
 pub(crate) use wakes::Wakes;
@@ -68,9 +70,9 @@ pub(crate) trait Sink {
     fn flush(self: Rc<Self>, _wakes: &mut Wakes) {}
 }
 
-/// At most so many turns are made to collect the last completions of cancelled ops (DRAIN). One is
-/// enough where a cancel is ours to grant; a kernel that has its own view gets a few more.
-const DRAIN_TURNS: usize = 64;
+/// So long the end waits for the last completions of cancelled ops (DRAIN). One turn is enough where a
+/// cancel is ours to grant; a kernel that has its own view answers as fast, but for what a disk is at.
+const DRAIN_WAIT: Duration = Duration::from_secs(5);
 
 /// So many sinks may flush themselves between two looks at the kernel. More than that are dozens of
 /// busy connections, whose jobs then run once more; a single one that sends in a loop is held up by it
@@ -93,6 +95,8 @@ pub(crate) struct Reactor {
     /// The address of the worker whose reactor this is, as [`sync::current`] gives it; [`NOBODY`]
     /// before there is one, and after the end.
     worker: Cell<usize>,
+    /// Why it is this keeper that runs.
+    reason: String,
     /// How many sinks did not wait for the reactor in this turn.
     flushed_by_themselves: Cell<u32>,
     scale: Scale,
@@ -111,8 +115,9 @@ impl Reactor {
     pub(crate) fn new(config: &Config) -> io::Result<Rc<Reactor>> {
         let scale = Scale::new();
         let now = Reading::take();
+        let (backend, reason) = Backend::new(config)?;
         Ok(Rc::new(Reactor {
-            backend: RefCell::new(Backend::new(config)?),
+            backend: RefCell::new(backend),
             waits: RefCell::default(),
             timers: RefCell::new(Timers::new(config.timer_slack, scale.instant(now))),
             mailbox: Mailbox::default(),
@@ -121,6 +126,7 @@ impl Reactor {
             shutdown_requested: Cell::new(false),
             closed: Cell::new(false),
             worker: Cell::new(NOBODY),
+            reason,
             flushed_by_themselves: Cell::new(0),
             scale,
             turn_time: Cell::new(now),
@@ -132,6 +138,11 @@ impl Reactor {
     /// Which interface of the kernel's is in use.
     pub(crate) fn kind(&self) -> BackendKind {
         self.backend.borrow().kind()
+    }
+
+    /// Why it is that one, in a line.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
     }
 
     /// What ends a sleep of this reactor from another thread.
@@ -476,15 +487,7 @@ impl Reactor {
         self.closed.set(true);
         self.worker.set(NOBODY);
         self.backend.borrow_mut().cancel_all(|_| true);
-        for _ in 0..DRAIN_TURNS {
-            if self.backend.borrow().pending() == 0 {
-                break;
-            }
-            // A kernel that cannot wait any more has nothing to tell either.
-            if self.turn_for(Some(Duration::ZERO)).is_err() {
-                break;
-            }
-        }
+        self.drain();
         self.orphans.clear();
         self.backend.borrow_mut().shut();
         // Wakers are taken out first and dropped when nothing is borrowed any more.
@@ -493,6 +496,25 @@ impl Reactor {
         self.mailbox.clear(&mut wakers);
         self.shutdown.take_all(&mut wakers);
         self.with_each(&mut wakers, drop);
+    }
+
+    /// Collects the last completions of ops that were cancelled.
+    fn drain(&self) {
+        let deadline = clock::now() + DRAIN_WAIT;
+        loop {
+            let pending = self.backend.borrow().pending();
+            if pending == 0 {
+                return;
+            }
+            let left = deadline.saturating_duration_since(clock::now());
+            // A kernel that cannot wait any more has nothing to tell either.
+            if left.is_zero() || self.turn_for(Some(left)).is_err() {
+                (self.reporter.get())(format_args!(
+                    "the kernel did not end {pending} operations; what they need is left to it"
+                ));
+                return;
+            }
+        }
     }
 
     /// Lets the sends that are under way, and those that dirty sinks still make, go out.

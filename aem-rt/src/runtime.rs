@@ -14,6 +14,7 @@ pub(crate) mod context;
 mod handle;
 pub(crate) mod worker;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::panic::Location;
@@ -33,10 +34,10 @@ use crate::job::join::JoinHandle;
 use crate::job::owner::Home;
 use crate::job::registry::{Facts, JobKind};
 use crate::metrics::{Counters, JobInfo, Metrics};
-use crate::reactor::{self, Reactor};
+use crate::reactor::{self, Reactor, Wanted, Without};
 
-/// Bytes of the pool from which received data comes, unless the builder says otherwise: 256 buffers of 16
-/// KiB. Memory that was never received into is not resident.
+/// Bytes of the pool from which received data comes, unless the builder says otherwise: some 250 buffers
+/// of a little more than 16 KiB. Memory that was never received into is not resident.
 const POOL_BYTES: usize = 4 << 20;
 
 /// How much later than asked the kernel may be told to end a sleep: as late as its own timers are.
@@ -48,8 +49,8 @@ const FLUSH_AT_EXIT: Duration = Duration::from_secs(1);
 /// Which of the kernel's interfaces is to be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
-    /// The best one that this version has and the kernel allows. The environment variable `AEM_BACKEND`
-    /// (`auto`, `io_uring`, `epoll`) overrides it.
+    /// io_uring where the kernel has it and allows it, else epoll; [`BackendReport::reason`] says why. The
+    /// environment variable `AEM_BACKEND` (`auto`, `io_uring`, `epoll`) overrides it.
     #[default]
     Auto,
     /// io_uring, or an error.
@@ -164,9 +165,9 @@ impl Builder {
     /// Makes the runtime, on this thread.
     ///
     /// # Errors
-    /// `Unsupported` for what this version does not have (io_uring, several workers, busy polling);
-    /// `InvalidInput` for no workers, or an `AEM_BACKEND` that is none; and what the kernel says when it
-    /// has no descriptors or no memory left.
+    /// `Unsupported` for what this version does not have (several workers, busy polling);
+    /// `InvalidInput` for no workers, or an `AEM_BACKEND` that is none; for [`Backend::IoUring`], what the
+    /// kernel refuses it with; and what the kernel says when it has no descriptors or no memory left.
     pub fn build(self) -> io::Result<Runtime> {
         let unsupported = |what: &str| {
             let text = format!("{what} of aem-rt: see `Builder`");
@@ -185,16 +186,19 @@ impl Builder {
         if !self.busy_poll.is_zero() {
             return unsupported("busy polling is not in this version");
         }
-        let (backend, reason) = choose(self.backend, std::env::var_os("AEM_BACKEND"))?;
-        if backend == Backend::IoUring {
-            return unsupported("the io_uring backend is not in this version");
-        }
-        let config = reactor::Config { pool_bytes: self.pool_bytes, timer_slack: self.timer_slack };
+        let config = reactor::Config {
+            wanted: choose(self.backend, std::env::var_os("AEM_BACKEND"))?,
+            without: without(std::env::var_os("AEM_IO_URING_WITHOUT"))?,
+            pool_bytes: self.pool_bytes,
+            buffer_size: reactor::BUFFER_SIZE,
+            completions: reactor::COMPLETIONS,
+            timer_slack: self.timer_slack,
+        };
         let reactor = Reactor::new(&config)?;
         reactor.set_reporter(context::report);
         let home = Home::new(Box::new(reactor.unparker()));
         let counters = Arc::new(Counters::default());
-        let report = BackendReport { kind: reactor.kind(), reason };
+        let report = BackendReport { kind: reactor.kind(), reason: reactor.reason().to_owned() };
         let handle = Handle::new(home.block(), report, Arc::clone(&counters));
         let settings = Settings {
             on_panic: self.on_panic,
@@ -207,14 +211,11 @@ impl Builder {
     }
 }
 
-/// Settles on a backend, and says why.
-fn choose(
-    wanted: Backend,
-    environment: Option<std::ffi::OsString>,
-) -> io::Result<(Backend, String)> {
+/// Settles on a backend.
+fn choose(wanted: Backend, environment: Option<OsString>) -> io::Result<Wanted> {
     let (wanted, by) = match (wanted, environment) {
         (Backend::Auto, Some(value)) => match value.to_str() {
-            Some("" | "auto") => (Backend::Auto, "AEM_BACKEND=auto"),
+            Some("" | "auto") => (Backend::Auto, "AEM_BACKEND"),
             Some("io_uring") => (Backend::IoUring, "AEM_BACKEND=io_uring"),
             Some("epoll") => (Backend::Epoll, "AEM_BACKEND=epoll"),
             _ => {
@@ -225,11 +226,20 @@ fn choose(
         (wanted, _) => (wanted, "the builder"),
     };
     Ok(match wanted {
-        Backend::Auto => {
-            (Backend::Epoll, "epoll: the io_uring backend is not in this version".to_owned())
-        }
-        Backend::Epoll => (Backend::Epoll, format!("epoll: asked for by {by}")),
-        Backend::IoUring => (Backend::IoUring, format!("io_uring: asked for by {by}")),
+        Backend::Auto => Wanted::Best,
+        Backend::Epoll => Wanted::Only(BackendKind::Epoll, by),
+        Backend::IoUring => Wanted::Only(BackendKind::IoUring, by),
+    })
+}
+
+/// Reads which parts of io_uring are not to be used.
+fn without(environment: Option<OsString>) -> io::Result<Without> {
+    let Some(value) = environment else { return Ok(Without::default()) };
+    let text = value.to_string_lossy();
+    Without::parse(&text).map_err(|wrong| {
+        let names = Without::names();
+        let text = format!("AEM_IO_URING_WITHOUT: {wrong:?} is none of {names}");
+        io::Error::new(io::ErrorKind::InvalidInput, text)
     })
 }
 

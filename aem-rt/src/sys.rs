@@ -9,6 +9,7 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod buffer_ring;
 #[cfg(test)]
 pub(crate) mod child;
 pub(crate) mod clock;
@@ -16,6 +17,7 @@ pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod memory;
 pub(crate) mod poll;
+pub(crate) mod ring;
 pub(crate) mod signal;
 pub(crate) mod socket;
 

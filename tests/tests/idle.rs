@@ -16,7 +16,8 @@ use aem_tests::scale::scaled;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The names of the calls in which it may sit.
-const WAITS: [i64; 3] = [libc::SYS_epoll_wait, libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2];
+const WAITS: [i64; 4] =
+    [libc::SYS_epoll_wait, libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2, libc::SYS_io_uring_enter];
 
 fn observe(pid: u32) -> Doings {
     doings(pid).expect("the child lives")

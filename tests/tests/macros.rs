@@ -49,34 +49,44 @@ async fn a_test_may_be_ignored() {
     panic!("an ignored test ran");
 }
 
-/// Where io_uring is not there yet it is an error by name, never epoll in silence.
-#[aem::test(backend = "io_uring")]
-#[should_panic(expected = "aem: no runtime for the test `io_uring_is_refused_by_name`")]
-async fn io_uring_is_refused_by_name() {
-    unreachable!("the test ran on another backend");
+/// Runs an ignored test of this file under an environment in which no runtime can be made.
+fn without_a_runtime(name: &str) -> (Option<i32>, String) {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--ignored", "--exact", name, "--nocapture"]).env("AEM_BACKEND", "nonsense");
+    let output = child.output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
 #[test]
 fn a_main_without_a_runtime_says_so_and_exits_with_1() {
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--ignored", "--exact", "main_on_io_uring", "--nocapture"]);
-    let output = child.output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(
-        stderr.lines().any(|it| it.starts_with("aem: ") && it.contains("io_uring")),
-        "{stderr}"
-    );
+    let (status, stderr) = without_a_runtime("main_on_nonsense");
+    assert_eq!(status, Some(1), "{stderr}");
+    let is_named = |line: &str| line.starts_with("aem: ") && line.contains("AEM_BACKEND");
+    assert!(stderr.lines().any(is_named), "{stderr}");
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
-#[aem::main(backend = "io_uring")]
+#[test]
+fn a_test_without_a_runtime_says_so_and_fails() {
+    let (status, stderr) = without_a_runtime("test_on_nonsense");
+    assert_eq!(status, Some(101), "{stderr}");
+    assert!(stderr.contains("aem: no runtime for the test `test_on_nonsense`"), "{stderr}");
+    assert!(stderr.contains("AEM_BACKEND"), "{stderr}");
+}
+
+#[aem::main]
 async fn refused() {
-    unreachable!("main ran on another backend");
+    unreachable!("main ran on nonsense");
 }
 
 #[test]
-#[ignore = "ends its process: the test above runs it in a child"]
-fn main_on_io_uring() {
+#[ignore = "ends its process: a test above runs it in a child"]
+fn main_on_nonsense() {
     refused();
+}
+
+#[aem::test]
+#[ignore = "fails: a test above runs it in a child"]
+async fn test_on_nonsense() {
+    unreachable!("the test ran on nonsense");
 }

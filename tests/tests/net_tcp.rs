@@ -392,8 +392,8 @@ fn read_later(
     })
 }
 
-/// How much resident memory may grow: the high-water mark, the inbox limit and a mebibyte.
-const MAY_GROW: u64 = (256 * 1024 + 64 * 1024 + MIB) as u64;
+/// How much resident memory may grow: the high-water mark, the inbox limit and the pool of buffers.
+const MAY_GROW: u64 = (256 * 1024 + 64 * 1024 + 4 * MIB) as u64;
 
 #[test]
 fn writer_against_a_reader_that_stopped_is_bounded() {

@@ -59,6 +59,8 @@ const UNSAFE_ISLANDS: &[&str] = &[
     "queue/ready",
     "queue/inject",
     "chunk",
+    "backend/uring/buffers",
+    "backend/uring/entry",
 ];
 
 /// What comments and tests cite. Each has a test that names it.
@@ -73,7 +75,7 @@ const NO_NOUNS: &[&str] =
 
 /// All that aem-rt may depend on. Each one more is a decision, and belongs in ARCHITECTURE.md.
 const DEPENDENCIES: &[&str] =
-    &["aem-macros", "futures", "libc", "loom", "pin-project-lite", "slab", "socket2"];
+    &["aem-macros", "futures", "io-uring", "libc", "loom", "pin-project-lite", "slab", "socket2"];
 
 const COLUMNS: usize = 100;
 /// A little more than code, as a table in a comment cannot be wrapped.

@@ -9,7 +9,7 @@
 //! A *borrowed* descriptor belongs to a user's value, which may close it at any time from its own
 //! drop. It is therefore taken out of the kernel's tables at once, by [`Descriptor::release`].
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::{Rc, Weak};
@@ -109,7 +109,9 @@ impl Drop for Descriptor {
 /// The part of a keeper that descriptors reach from wherever they are dropped.
 #[derive(Debug)]
 pub(super) struct Registry {
-    pub(super) epoll: Epoll,
+    /// The table of what is watched. A keeper that has its own means to wait needs it only to be
+    /// told, as all users are, what cannot be waited for or is registered twice: it makes one then.
+    epoll: OnceCell<Epoll>,
     /// Which port entered a number last, by number: only that one may take it out again. A borrowed
     /// descriptor that its owner closed under us must not take out its number's next bearer.
     bearers: RefCell<Vec<u32>>,
@@ -122,14 +124,28 @@ pub(super) struct Registry {
 const NOBODY: u32 = u32::MAX;
 
 impl Registry {
-    pub(super) fn new(epoll: Epoll) -> Rc<Registry> {
+    pub(super) fn new(epoll: Option<Epoll>) -> Rc<Registry> {
+        let epoll = epoll.map_or_else(OnceCell::new, OnceCell::from);
         let (bearers, closing, shut) = Default::default();
         Rc::new(Registry { epoll, bearers, closing, shut })
     }
 
+    /// The table of a keeper that waits for it.
+    pub(super) fn epoll(&self) -> &Epoll {
+        self.epoll.get().expect("made with the registry")
+    }
+
+    fn table(&self) -> io::Result<&Epoll> {
+        if self.epoll.get().is_none() {
+            let made = Epoll::new()?;
+            return Ok(self.epoll.get_or_init(|| made));
+        }
+        Ok(self.epoll())
+    }
+
     /// Enters a number into epoll's table, for all edges of both directions.
     pub(super) fn enter(&self, fd: RawFd, port: Port, edges: u32, key: u64) -> io::Result<()> {
-        self.epoll.add(fd, edges, key)?;
+        self.table()?.add(fd, edges, key)?;
         let mut bearers = self.bearers.borrow_mut();
         let index = fd as usize;
         if bearers.len() <= index {
@@ -147,7 +163,7 @@ impl Registry {
             _ => return,
         }
         // A number that its owner closed has left epoll's table by that (ENOENT, EBADF).
-        let _ = self.epoll.delete(fd);
+        let _ = self.epoll().delete(fd);
     }
 
     /// From here on no keeper looks at the list.

@@ -17,7 +17,7 @@
 mod watchers;
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::descriptor::{Descriptor, Hold, Port as PortId, Registry};
+use super::direct::{self, Accepted, send};
 use super::ledger::{Ledger, Token};
 use super::op::{Answer, Completion, Interest, Op};
 use super::pool::{Pool, Reception};
@@ -39,10 +40,6 @@ use crate::sys::{poll, socket};
 /// How many events one wait takes. More than this are ready at once only when thousands of
 /// connections are busy, and then the next wait brings them.
 const EVENTS_PER_WAIT: usize = 1024;
-
-/// How many connections a listener accepts in a turn, so that a storm of them does not keep those
-/// that are there from being served.
-const ACCEPTS_PER_TURN: usize = 16;
 
 /// The key of the bell; all others are ports.
 const BELL: u64 = u64::MAX;
@@ -136,7 +133,7 @@ impl EpollKeeper {
         let bell = EventFd::new()?;
         epoll.add(bell.as_fd().as_raw_fd(), flags::IN | flags::EDGE, BELL)?;
         Ok(EpollKeeper {
-            registry: Registry::new(epoll),
+            registry: Registry::new(Some(epoll)),
             bell: Arc::new(bell),
             ports: Slab::new(),
             generation: 0,
@@ -148,7 +145,7 @@ impl EpollKeeper {
             events: Events::new(EVENTS_PER_WAIT),
             seen: 0,
             done: VecDeque::new(),
-            pool: Pool::new(config.pool_bytes)?,
+            pool: Pool::new(config.pool_bytes, config.buffer_size)?,
             closed: 0,
             sends: 0,
         })
@@ -158,8 +155,15 @@ impl EpollKeeper {
         self.bell.clone()
     }
 
-    pub(super) fn ledger(&self) -> &Ledger<Op> {
-        &self.ledger
+    pub(super) fn pending(&self) -> usize {
+        self.ledger.len()
+    }
+
+    pub(super) fn cancel_all(&mut self, which: impl Fn(&Op) -> bool) {
+        let ledger = &self.ledger;
+        let is_one = |token: &Token| ledger.get(*token).is_some_and(&which);
+        let tokens: Vec<Token> = ledger.tokens().filter(is_one).collect();
+        tokens.into_iter().for_each(|token| self.cancel(token));
     }
 
     pub(super) fn descriptors(&self) -> usize {
@@ -292,7 +296,7 @@ impl EpollKeeper {
         let busy = !idle || self.closed > 0;
         let wait = if busy { Some(Duration::ZERO) } else { wait };
         self.seen = 0;
-        self.registry.epoll.wait(&mut self.events, wait)
+        self.registry.epoll().wait(&mut self.events, wait)
     }
 
     #[inline]
@@ -521,37 +525,21 @@ impl EpollKeeper {
 
     /// Accepts a few connections.
     fn accept(&mut self, token: Token, index: usize) -> Option<Completion> {
-        let mut refused = 0;
-        for _ in 0..ACCEPTS_PER_TURN {
-            let Some(Op::Accept { listener }) = self.ledger.get(token) else { break };
-            match socket::accept(listener.as_fd()) {
-                Ok((fd, peer)) => {
-                    let answer = Answer::Accepted(fd, peer);
-                    self.done.push_back(Completion { token, answer, more: true });
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let failed = self.await_edge(token, index, Direction::Read);
-                    self.done.extend(failed);
-                    return None;
-                }
-                // Linux hands over errors of the connection that was to be accepted: accept(2) says
-                // to try again. It is gone from the queue, so this ends.
-                Err(error) if is_of_the_connection(&error) => {}
-                // If nothing else comes it is no connection's, and would come for ever.
-                Err(error)
-                    if is_perhaps_of_the_connection(&error) && refused + 1 < ACCEPTS_PER_TURN =>
-                {
-                    refused += 1;
-                }
-                Err(error) => {
-                    self.ports[index].read = Readiness::Ready;
-                    let last = self.finish(token, Answer::Failed(error));
-                    self.done.push_back(last);
-                    return None;
-                }
+        let Some(Op::Accept { listener }) = self.ledger.get(token) else { return None };
+        let done = &mut self.done;
+        let take = |answer| done.push_back(Completion { token, answer, more: true });
+        match direct::accept(listener, take) {
+            Accepted::Some => self.keep_trying(index, Direction::Read),
+            Accepted::All => {
+                let failed = self.await_edge(token, index, Direction::Read);
+                self.done.extend(failed);
+            }
+            Accepted::Failed(error) => {
+                self.ports[index].read = Readiness::Ready;
+                let last = self.finish(token, Answer::Failed(error));
+                self.done.push_back(last);
             }
         }
-        self.keep_trying(index, Direction::Read);
         None
     }
 
@@ -643,46 +631,6 @@ impl EpollKeeper {
         // Whatever came since the attempt is told as the entry's first edge.
         self.attach(index, fd).map_err(refusal)
     }
-}
-
-fn is_of_the_connection(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::ECONNABORTED
-                | libc::EPROTO
-                | libc::ENETDOWN
-                | libc::ENOPROTOOPT
-                | libc::EHOSTDOWN
-                | libc::ENONET
-                | libc::EHOSTUNREACH
-                | libc::ENETUNREACH
-        )
-    )
-}
-
-/// Errors of one connection (a firewall's rule says `EPERM`), or else of the socket or the process for good:
-/// a socket that accepts nothing, a filter of system calls.
-fn is_perhaps_of_the_connection(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EPERM))
-}
-
-/// Sends what one call takes, and says how much that was and whether it was less than there is.
-#[inline]
-fn send(socket: &Descriptor, queue: &mut SendQueue) -> io::Result<(usize, bool)> {
-    let (offered, result) = match queue.front() {
-        (front, true) => (front.len(), socket::send(socket.as_fd(), front)),
-        _ => {
-            let mut slices = [IoSlice::new(&[]); SendQueue::MAX_SLICES];
-            let count = queue.io_slices(&mut slices);
-            let slices = &slices[..count];
-            let offered = slices.iter().map(|slice| slice.len()).sum();
-            (offered, socket::send_vectored(socket.as_fd(), slices))
-        }
-    };
-    let n = result?;
-    queue.advance(n);
-    Ok((n, n < offered))
 }
 
 /// Whether a connect that was begun has ended; its error if it failed.

@@ -22,6 +22,24 @@ impl Token {
     pub(crate) fn index(self) -> usize {
         self.index as usize
     }
+
+    /// The token as a number, for a kernel that carries one; it is never below [`Token::LOWEST`].
+    #[inline]
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.generation.get()) << 32 | u64::from(self.index)
+    }
+
+    /// The token that `to_bits` made a number of.
+    #[inline]
+    pub(crate) fn from_bits(bits: u64) -> Option<Token> {
+        Some(Token { index: bits as u32, generation: NonZeroU32::new((bits >> 32) as u32)? })
+    }
+
+    /// All numbers of tokens are at least this, and so smaller ones are free for other ends.
+    pub(crate) const LOWEST: u64 = 1 << 32;
+
+    /// No token's number has this bit.
+    pub(crate) const FREE_BIT: u64 = 1 << 31;
 }
 
 /// What lies in a slot.
@@ -45,6 +63,9 @@ struct Slot<T> {
 
 /// The end of the list of vacant slots.
 const NONE: u32 = u32::MAX;
+
+/// More slots than this there never are: see [`Token::FREE_BIT`].
+const MOST: u32 = Token::FREE_BIT as u32;
 
 /// The ops that are under way.
 #[derive(Debug)]
@@ -81,8 +102,8 @@ impl<T> Ledger<T> {
     }
 
     fn grow(&mut self, value: T) -> Token {
-        let index = u32::try_from(self.slots.len()).ok().filter(|index| *index != NONE);
-        let index = index.expect("more than four thousand million ops are under way");
+        let index = u32::try_from(self.slots.len()).ok().filter(|index| *index < MOST);
+        let index = index.expect("more than two thousand million ops are under way");
         let generation = NonZeroU32::MIN;
         self.slots.push(Slot { generation, state: State::Armed(value) });
         Token { index, generation }
@@ -111,6 +132,14 @@ impl<T> Ledger<T> {
             }
             _ => None,
         }
+    }
+
+    /// Whether the end of an op was asked for, and it is not over.
+    #[inline]
+    pub(crate) fn is_cancelling(&self, token: Token) -> bool {
+        self.slots.get(token.index()).is_some_and(|slot| {
+            slot.generation == token.generation && matches!(slot.state, State::Cancelling(_))
+        })
     }
 
     /// Notes that the end of an op is asked for; false if it was before, or if the op is over.

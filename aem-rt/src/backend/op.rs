@@ -37,8 +37,8 @@ pub(crate) enum Op {
     Connect { socket: Rc<Descriptor>, address: Box<SockAddr> },
     /// Answers as soon as the descriptor is ready, which it may be already.
     Poll { descriptor: Rc<Descriptor>, interest: Interest },
-    /// Answers each time that something changes about the descriptor, never for what it is like
-    /// already. Multishot; it ends by a cancel only.
+    /// Answers each time that something changes about the descriptor, and perhaps once for what it is
+    /// like already. Multishot; it ends by a cancel only.
     Changes { descriptor: Rc<Descriptor> },
 }
 
@@ -189,18 +189,24 @@ impl Interest {
     ///
     /// `EBADF` if the number is no open descriptor.
     pub(crate) fn holds_now(self, fd: RawFd) -> io::Result<Option<Interest>> {
+        let told = poll::now(fd, self.flags() as i16)?;
+        let ready = Interest::told(told as u16 as u32).and(self);
+        Ok((!ready.is_none()).then_some(ready))
+    }
+
+    /// What the kernel is asked for on its behalf.
+    pub(crate) fn flags(self) -> u32 {
         let mut events = 0;
         if self.is_readable() {
-            events |= poll::IN | poll::RDHUP;
+            events |= flags::IN | flags::RDHUP;
         }
         if self.is_writable() {
-            events |= poll::OUT;
+            events |= flags::OUT;
         }
         if self.is_priority() {
-            events |= poll::PRI;
+            events |= flags::PRI;
         }
-        let ready = Interest::told(poll::now(fd, events)? as u16 as u32).and(self);
-        Ok((!ready.is_none()).then_some(ready))
+        events
     }
 
     pub(crate) const fn and(self, other: Interest) -> Interest {

@@ -15,16 +15,16 @@ use crate::chunk::arena::Arena;
 /// The size of a buffer, and so the most that one receive brings.
 ///
 /// Large enough that a bulk transfer spends its time copying and not calling, small enough that a
-/// megabyte of pool serves dozens of connections with unread data.
-pub(crate) const BUFFER_SIZE: usize = 16 * 1024;
-
-/// Pieces up to this size are copied out when the pool is low: copying them costs less than a call.
-const SMALL: usize = BUFFER_SIZE / 4;
+/// megabyte of pool serves dozens of connections with unread data. And somewhat larger than 16 KiB, the
+/// size that many programs write in and that a TLS record carries: a message of that size does not fill
+/// it, so that nobody need ask whether there is more.
+pub(crate) const BUFFER_SIZE: usize = 16 * 1024 + 512;
 
 /// The buffers of one worker.
 #[derive(Debug)]
 pub(crate) struct Pool {
     arena: Arena,
+    buffer_size: usize,
     /// A buffer that the last receive did not need.
     in_hand: Option<Chunk>,
     /// What is received into while the pool is dry; made when that first happens.
@@ -41,14 +41,26 @@ pub(crate) enum Reception {
 }
 
 impl Pool {
-    /// A pool of about `bytes` bytes. None at all is allowed: then everything is copied.
+    /// A pool of at most `bytes` bytes, in buffers of this size. No buffer at all is allowed: then
+    /// everything is copied.
     ///
     /// # Errors
     ///
     /// `OutOfMemory`.
-    pub(crate) fn new(bytes: usize) -> io::Result<Pool> {
-        let arena = Arena::new(bytes / BUFFER_SIZE, BUFFER_SIZE)?;
-        Ok(Pool { arena, in_hand: None, spare: Vec::new() })
+    pub(crate) fn new(bytes: usize, buffer_size: usize) -> io::Result<Pool> {
+        let arena = Arena::new(bytes / buffer_size, buffer_size)?;
+        Ok(Pool { arena, buffer_size, in_hand: None, spare: Vec::new() })
+    }
+
+    /// Pieces up to this size are copied out when the pool is low: copying them costs less than a call.
+    #[inline]
+    fn is_small(&self, n: usize) -> bool {
+        n <= self.buffer_size / 4
+    }
+
+    /// How many buffers it has.
+    pub(crate) fn count(&self) -> usize {
+        self.arena.count()
     }
 
     /// Calls `receive` with a buffer and makes a chunk of what it says it put there.
@@ -63,7 +75,7 @@ impl Pool {
         let result = receive(&mut chunk);
         let full = chunk.len();
         match result {
-            Ok(n @ 1..) if n > SMALL || !self.arena.is_low() => {
+            Ok(n @ 1..) if !self.is_small(n) || !self.arena.is_low() => {
                 chunk.truncate(n);
                 Ok(Reception::Data { chunk, full: n == full })
             }
@@ -83,18 +95,35 @@ impl Pool {
         }
     }
 
+    /// A buffer of its whole size for the kernel to fill, if there is one left.
+    #[inline]
+    pub(crate) fn lend(&mut self) -> Option<Chunk> {
+        self.in_hand.take().or_else(|| self.arena.take())
+    }
+
+    /// What becomes of a buffer that the kernel has filled with `n` bytes. If there are `few` more, a
+    /// small piece is copied out, and the buffer comes back too.
+    #[inline]
+    pub(crate) fn filled(&self, mut chunk: Chunk, n: usize, few: bool) -> (Chunk, Option<Chunk>) {
+        if few && self.is_small(n) {
+            return (Chunk::from(chunk[..n].to_vec()), Some(chunk));
+        }
+        chunk.truncate(n);
+        (chunk, None)
+    }
+
     #[cold]
     fn receive_dry(
         &mut self,
         receive: impl FnOnce(&mut [u8]) -> io::Result<usize>,
     ) -> io::Result<Reception> {
-        self.spare.resize(BUFFER_SIZE, 0);
+        self.spare.resize(self.buffer_size, 0);
         let n = receive(&mut self.spare)?;
         if n == 0 {
             return Ok(Reception::End);
         }
         let chunk = Chunk::from(self.spare[..n].to_vec());
-        Ok(Reception::Data { chunk, full: n == BUFFER_SIZE })
+        Ok(Reception::Data { chunk, full: n == self.buffer_size })
     }
 }
 

@@ -182,6 +182,11 @@ impl Arena {
         Ok(Arena { shared, fresh: 0, recent: ptr::null_mut(), few: false })
     }
 
+    /// How many buffers there are.
+    pub(crate) fn count(&self) -> usize {
+        self.shared().headers.len()
+    }
+
     /// A buffer as a chunk of its whole size, with whatever bytes it last held; `None` if all are
     /// lent.
     #[inline]
@@ -251,8 +256,7 @@ impl Drop for Arena {
 
 impl fmt::Debug for Arena {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.shared().headers.len();
-        f.debug_struct("Arena").field("count", &count).finish_non_exhaustive()
+        f.debug_struct("Arena").field("count", &self.count()).finish_non_exhaustive()
     }
 }
 

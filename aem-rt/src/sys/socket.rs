@@ -25,8 +25,45 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAdd
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: the kernel has written an address of `length` bytes into `storage`.
     let address = unsafe { SockAddr::new(storage, length) };
-    let unnamed = || io::Error::new(io::ErrorKind::Unsupported, "the peer's address is not IP");
-    Ok((fd, address.as_socket().ok_or_else(unnamed)?))
+    Ok((fd, address.as_socket().ok_or_else(not_internet)?))
+}
+
+/// Not in libc for all that we compile for; the same on all of them.
+const SO_PEERNAME: libc::c_int = 28;
+
+/// The peer of an accepted connection, also of one that the peer has ended or reset already: `getpeername`
+/// would say that such a one is not connected.
+pub(crate) fn peer(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    let mut storage = SockAddrStorage::zeroed();
+    // The kernel wants to be asked for no more bytes than the address has.
+    let mut length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+    peer_into(socket, &mut storage, &mut length)?;
+    // SAFETY: the kernel has written the first `length` bytes of an address, and the rest is zero.
+    let mut address = unsafe { SockAddr::new(storage, length) };
+    if address.domain() == socket2::Domain::IPV6 {
+        let mut storage = SockAddrStorage::zeroed();
+        length = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+        peer_into(socket, &mut storage, &mut length)?;
+        // SAFETY: as above, and this is all of it.
+        address = unsafe { SockAddr::new(storage, length) };
+    }
+    address.as_socket().ok_or_else(not_internet)
+}
+
+fn peer_into(
+    socket: BorrowedFd<'_>,
+    storage: &mut SockAddrStorage,
+    length: &mut libc::socklen_t,
+) -> io::Result<()> {
+    let (level, name) = (libc::SOL_SOCKET, SO_PEERNAME);
+    let address = std::ptr::from_mut(storage).cast::<libc::c_void>();
+    // SAFETY: `storage` has room for more than `length` bytes, and both are borrowed for the call.
+    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, address, length) })?;
+    Ok(())
+}
+
+fn not_internet() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "the peer's address is not IP")
 }
 
 /// Receives what is there into `buffer`; zero is the end of the stream (or an empty buffer).

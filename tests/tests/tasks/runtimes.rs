@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::Duration;
 
-use aem::{Backend, Handle, Runtime, spawn, yield_now};
+use aem::{Handle, Runtime, spawn, yield_now};
 use aem_tests::watch::{alone, keep, watched, watched_outside};
 use futures::channel::mpsc;
 
@@ -136,17 +136,14 @@ fn what_is_not_there_is_refused_by_name() {
     assert!(several.to_string().contains("workers"), "{several}");
     let busy = refuse(Runtime::builder().busy_poll(Duration::from_micros(1)));
     assert_eq!(busy.kind(), ErrorKind::Unsupported);
-    let ring = refuse(Runtime::builder().backend(Backend::IoUring));
-    assert_eq!(ring.kind(), ErrorKind::Unsupported);
-    assert!(ring.to_string().contains("io_uring"), "{ring}");
 }
 
 #[test]
 fn a_runtime_says_which_backend_it_has_and_why() {
     watched(async |_| {
         let report = Handle::current().backend();
-        assert_eq!(report.kind, aem::BackendKind::Epoll);
-        assert!(!report.reason.is_empty() && !report.reason.contains('\n'));
+        assert!(report.reason.starts_with(&report.kind.to_string()), "{report:?}");
+        assert!(!report.reason.contains('\n'), "{report:?}");
         assert_eq!(Handle::current().worker(0).backend(), report);
     });
 }

@@ -10,15 +10,16 @@ use std::time::Instant;
 use socket2::SockRef;
 
 use super::*;
+use crate::backend::BUFFER_SIZE;
 use crate::backend::Interest;
-use crate::backend::pool::BUFFER_SIZE;
+use crate::backend::direct::ACCEPTS_PER_TURN;
 use crate::sys::child::in_child;
 
 /// Nothing here takes longer, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn keeper() -> EpollKeeper {
-    let config = Config { pool_bytes: 8 * BUFFER_SIZE, timer_slack: Duration::ZERO };
+    let config = Config { pool_bytes: 8 * BUFFER_SIZE, ..Config::default() };
     EpollKeeper::new(&config).unwrap()
 }
 

@@ -70,11 +70,14 @@ fn connections_nobody_takes_are_bounded_and_not_lost() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         assert!(listener.accept().now_or_never().is_none());
-        let clients: Vec<_> =
-            (0..200).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
-        sleep(Duration::from_millis(10)).await;
+        let mut clients = Vec::new();
+        // What has come when the limit is reached may all be here, but no more follows.
+        for _ in 0..3 {
+            clients.extend((0..100).map(|_| std::net::TcpStream::connect(address).unwrap()));
+            sleep(Duration::from_millis(10)).await;
+        }
         let arrived = listener.0.arrived_len();
-        assert!((1..=64).contains(&arrived), "{arrived} connections wait here");
+        assert!((1..=128).contains(&arrived), "{arrived} connections wait here");
         for _ in &clients {
             timeout(Duration::from_secs(5), listener.accept()).await.unwrap().unwrap();
         }

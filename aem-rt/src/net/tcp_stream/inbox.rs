@@ -68,8 +68,10 @@ impl Inbox {
         if chunk.is_empty() || self.end.is_some() {
             return;
         }
-        if !wanted {
-            // It may lie here for long, and must not keep a whole buffer from others.
+        if !wanted && !self.is_full() {
+            // It may lie here for long, and must not keep a whole buffer from others. What comes beyond
+            // the limit, as the kernel was quicker than our asking it to stop, stays in its buffers:
+            // so all streams together hold no more beyond their limits than the pool.
             chunk.leave_pool();
         }
         self.cost += chunk.len() + COST_OF_CHUNK;

@@ -149,7 +149,10 @@ fn inbox_limit_stops_receiving_and_asking_starts_it_again() {
             unread += chunk.len();
             received.extend_from_slice(&chunk);
         }
-        assert!((80_000..140_000).contains(&unread), "{unread} bytes were held unread");
+        // The kernel may have received more before it heard that it was enough: as much as fits into
+        // the buffers that it was lent.
+        let most = 140_000 + (1 << 20);
+        assert!((80_000..most).contains(&unread), "{unread} bytes were held unread");
         while received.len() < sent.len() {
             received.extend_from_slice(&soon(ours.recv()).await.unwrap().unwrap());
         }

@@ -1,0 +1,88 @@
+//! What every keeper may do itself, without waiting: accept who is there, send what there is room for, tell
+//! whose an error is.
+
+use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
+
+use super::descriptor::Descriptor;
+use super::op::Answer;
+use crate::payload::SendQueue;
+use crate::sys::socket;
+
+/// Sends what one call takes, and says how much that was and whether it was less than there is.
+#[inline]
+pub(super) fn send(socket: &Descriptor, queue: &mut SendQueue) -> io::Result<(usize, bool)> {
+    let (offered, result) = match queue.front() {
+        (front, true) => (front.len(), socket::send(socket.as_fd(), front)),
+        _ => {
+            let mut slices = [IoSlice::new(&[]); SendQueue::MAX_SLICES];
+            let count = queue.io_slices(&mut slices);
+            let slices = &slices[..count];
+            let offered = slices.iter().map(|slice| slice.len()).sum();
+            (offered, socket::send_vectored(socket.as_fd(), slices))
+        }
+    };
+    let n = result?;
+    queue.advance(n);
+    Ok((n, n < offered))
+}
+
+/// How many connections a listener accepts in a turn, so that a storm of them does not keep those
+/// that are there from being served.
+pub(super) const ACCEPTS_PER_TURN: usize = 16;
+
+/// What is left when a few connections were accepted.
+pub(super) enum Accepted {
+    /// There may be more.
+    Some,
+    /// There are no more for now.
+    All,
+    /// The listener accepts none.
+    Failed(io::Error),
+}
+
+/// Accepts a few of the connections that are there (BOUND), and gives each to `take`.
+pub(super) fn accept(listener: &Descriptor, mut take: impl FnMut(Answer)) -> Accepted {
+    let mut refused = 0;
+    for _ in 0..ACCEPTS_PER_TURN {
+        match socket::accept(listener.as_fd()) {
+            Ok((fd, peer)) => take(Answer::Accepted(fd, peer)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Accepted::All,
+            // Linux hands over errors of the connection that was to be accepted: accept(2) says
+            // to try again. It is gone from the queue, so this ends.
+            Err(error) if is_of_the_connection(&error) => {}
+            // If nothing else comes it is no connection's, and would come for ever.
+            Err(error)
+                if is_perhaps_of_the_connection(&error) && refused + 1 < ACCEPTS_PER_TURN =>
+            {
+                refused += 1;
+            }
+            Err(error) => return Accepted::Failed(error),
+        }
+    }
+    Accepted::Some
+}
+
+/// Whether an error of accept is one of the connection that was to be accepted. It is gone from the queue
+/// by that, and accept(2) says to try again.
+pub(super) fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+        )
+    )
+}
+
+/// Errors of one connection (a firewall's rule says `EPERM`), or else of the socket or the process for good:
+/// a socket that accepts nothing, a filter of system calls.
+pub(super) fn is_perhaps_of_the_connection(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EPERM))
+}
