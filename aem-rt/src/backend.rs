@@ -10,6 +10,10 @@
 //! [`next`](Backend::next) gives out the completions one by one, so that each goes straight to whom
 //! it is for. None of them runs user code.
 //! The keepers are [`epoll`] and [`uring`].
+//!
+//! A forked child shares with its parent whatever the keeper has in the kernel. There nothing is asked of
+//! it any more but to [give up](Backend::give_up) ops and to be [shut](Backend::shut), and neither may
+//! reach the kernel but to close descriptors.
 
 pub(crate) mod descriptor;
 mod direct;
@@ -288,6 +292,18 @@ impl Backend {
     /// Asks for the end of all ops for which `which` is true.
     pub(crate) fn cancel_all(&mut self, which: impl Fn(&Op) -> bool) {
         keeper!(self, keeper => keeper.cancel_all(which))
+    }
+
+    /// In a forked child: takes an op back without a word to the kernel, which has it from the parent and
+    /// answers there. The op comes back, to be dropped where nothing is borrowed; none if it is over.
+    pub(crate) fn give_up(&mut self, token: Token) -> Option<Op> {
+        keeper!(self, keeper => keeper.give_up(token))
+    }
+
+    /// The same for all ops.
+    pub(crate) fn give_up_all(&mut self) -> Vec<Op> {
+        let tokens: Vec<Token> = keeper!(self, keeper => keeper.tokens().collect());
+        tokens.into_iter().filter_map(|token| self.give_up(token)).collect()
     }
 
     /// Ends: closes what was dropped until now; a descriptor that is dropped later closes at once.

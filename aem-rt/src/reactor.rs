@@ -9,12 +9,15 @@
 //! A turn takes one reading of the clock after its wait, and one before it if there is a deadline
 //! to wait for. It allocates nothing.
 //!
+//! In a forked child it is a copy, with which nothing may happen any more: see `reactor/process.rs`.
+//!
 //! Every part of the reactor has its own cell, which is borrowed only inside one method of the
 //! reactor's at a time, never while a sink or a waker runs. So a sink may call anything here.
 
 pub(crate) mod home;
 mod mailbox;
 mod orphans;
+mod process;
 mod timers;
 mod waiters;
 mod waits;
@@ -35,6 +38,7 @@ use crate::payload::SendQueue;
 use crate::queue::Unpark;
 use crate::sync;
 use crate::sys::clock::{self, Reading, Scale};
+use crate::sys::fork::Process;
 use mailbox::Mailbox;
 use orphans::Orphans;
 use timers::Timers;
@@ -84,6 +88,7 @@ const NOBODY: usize = 1;
 
 /// The waiting part of one worker.
 pub(crate) struct Reactor {
+    process: Process,
     backend: RefCell<Backend>,
     waits: RefCell<Waits>,
     timers: RefCell<Timers>,
@@ -117,6 +122,7 @@ impl Reactor {
         let now = Reading::take();
         let (backend, reason) = Backend::new(config)?;
         Ok(Rc::new(Reactor {
+            process: Process::current()?,
             backend: RefCell::new(backend),
             waits: RefCell::default(),
             timers: RefCell::new(Timers::new(config.timer_slack, scale.instant(now))),
@@ -164,8 +170,13 @@ impl Reactor {
     ///
     /// If it cannot be waited for (a regular file), is registered already, or the reactor is
     /// closed. The descriptor is closed then.
+    ///
+    /// # Panics
+    ///
+    /// In a forked child; so do all that ask the kernel for something.
     pub(crate) fn adopt(&self, fd: OwnedFd, attach: Attach) -> io::Result<Rc<Descriptor>> {
         self.check_open()?;
+        self.refuse_forked();
         self.backend.borrow_mut().adopt(fd, attach).map_err(|(error, _fd)| error)
     }
 
@@ -177,6 +188,7 @@ impl Reactor {
     /// As for [`adopt`](Self::adopt), and if it is closed.
     pub(crate) fn adopt_borrowed(&self, fd: BorrowedFd<'_>) -> io::Result<Rc<Descriptor>> {
         self.check_open()?;
+        self.refuse_forked();
         self.backend.borrow_mut().adopt_borrowed(fd)
     }
 
@@ -188,6 +200,7 @@ impl Reactor {
     /// If the reactor is closed.
     pub(crate) fn submit(&self, op: Op, sink: Weak<dyn Sink>) -> io::Result<Token> {
         self.check_open()?;
+        self.refuse_forked();
         let token = self.backend.borrow_mut().submit(op);
         self.waits.borrow_mut().insert(token, sink);
         Ok(token)
@@ -196,6 +209,9 @@ impl Reactor {
     /// Asks for the end of an op. Its sink gets exactly one terminal completion all the same. A
     /// token whose op is over does nothing.
     pub(crate) fn cancel(&self, token: Token) {
+        if !self.process.is_current() {
+            return self.give_up(token);
+        }
         self.backend.borrow_mut().cancel(token);
     }
 
@@ -225,6 +241,7 @@ impl Reactor {
         if self.closed.get() {
             return Some(Err(ended()));
         }
+        self.refuse_forked();
         self.backend.borrow_mut().send_now(socket, queue)
     }
 
@@ -232,7 +249,8 @@ impl Reactor {
     /// own under way, has left, then `rest`, and then closes the socket, if this is the last `Rc`.
     ///
     /// It is given up when nothing was taken for [`orphans::PATIENCE`], and, when the reactor is
-    /// closed, with everything else that is still unsent.
+    /// closed, with everything else that is still unsent. In a forked child nothing is sent: the parent
+    /// has all of it, too.
     pub(crate) fn finish_sending(
         self: &Rc<Reactor>,
         socket: Rc<Descriptor>,
@@ -241,6 +259,9 @@ impl Reactor {
     ) {
         if self.closed.get() || (sending.is_none() && rest.is_empty()) {
             return;
+        }
+        if !self.process.is_current() {
+            return sending.into_iter().for_each(|token| self.give_up(token));
         }
         let orphan = self.orphans.adopt(Rc::downgrade(self), socket, rest);
         let sink: Rc<dyn Sink> = orphan.clone();
@@ -392,6 +413,7 @@ impl Reactor {
 
     /// A turn that sleeps for at most `limit`, for ever without one, unless a deadline comes first.
     fn turn_for(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.refuse_forked();
         let mut wakes = Wakes::from(self.wakes.take());
         self.mailbox.flush_dirty(&mut wakes);
         if self.backend.borrow_mut().start() {
@@ -479,15 +501,22 @@ impl Reactor {
     /// Ends (DRAIN): sends what is queued for at most `flush`, cancels all ops and collects their
     /// last completions, closes what was dropped. From here on submitting is an error. The
     /// remaining wakers are dropped.
+    ///
+    /// In a forked child nothing is sent and the ops are given up: they go on in the parent.
     pub(crate) fn close(&self, flush: Duration) {
         if self.closed.get() {
             return;
         }
-        self.flush_for(flush);
+        if self.process.is_current() {
+            self.flush_for(flush);
+        }
         self.closed.set(true);
         self.worker.set(NOBODY);
-        self.backend.borrow_mut().cancel_all(|_| true);
-        self.drain();
+        if self.process.is_current() {
+            self.cancel_everything();
+        } else {
+            self.give_up_all();
+        }
         self.orphans.clear();
         self.backend.borrow_mut().shut();
         // Wakers are taken out first and dropped when nothing is borrowed any more.
@@ -496,6 +525,12 @@ impl Reactor {
         self.mailbox.clear(&mut wakers);
         self.shutdown.take_all(&mut wakers);
         self.with_each(&mut wakers, drop);
+    }
+
+    /// Cancels all ops and collects their last completions.
+    fn cancel_everything(&self) {
+        self.backend.borrow_mut().cancel_all(|_| true);
+        self.drain();
     }
 
     /// Collects the last completions of ops that were cancelled.

@@ -8,6 +8,9 @@
 //! other threads is read and the box is closed; bytes that were queued are flushed for a bounded time; the
 //! operations in the kernel are cancelled and reaped; descriptors are closed; queued blocking closures are
 //! cancelled, and running ones waited for. Wakers and join handles may outlive it all.
+//!
+//! In a forked child, which has a copy of the runtime but not its threads, and shares its descriptors, the
+//! jobs are dropped and the descriptors closed. The rest is the parent's to do.
 
 pub(crate) mod blocking;
 pub(crate) mod context;
@@ -24,7 +27,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use self::blocking::Waiting;
 pub use self::handle::{BackendReport, Handle};
 pub use self::worker::TURN_JOBS;
 use self::worker::{OnError, Worker};
@@ -199,12 +201,13 @@ impl Builder {
         let home = Home::new(Box::new(reactor.unparker()));
         let counters = Arc::new(Counters::default());
         let report = BackendReport { kind: reactor.kind(), reason: reactor.reason().to_owned() };
-        let handle = Handle::new(home.block(), report, Arc::clone(&counters));
+        let process = reactor.process();
+        let handle = Handle::new(home.block(), report, Arc::clone(&counters), process);
         let settings = Settings {
             on_panic: self.on_panic,
             on_error: self.on_error,
             counters,
-            pool: blocking::Pool::new(),
+            pool: blocking::Pool::new(process),
         };
         let worker = Worker::new(home, reactor, settings, handle);
         Ok(Runtime { worker, flush_at_exit: self.flush_at_exit })
@@ -258,6 +261,12 @@ impl fmt::Debug for Builder {
 
 /// A worker and its reactor, on the thread that made them.
 ///
+/// A forked child has a copy that is of no use to it: [`block_on`](Self::block_on) panics there. Dropping the
+/// copy drops its jobs and closes the child's descriptors, and nothing else: nothing is sent, no thread is
+/// waited for, and the parent does not notice. The same goes for sources that are dropped one by one. A child
+/// that does not `exec` can make a runtime of its own; until it drops the copy, it keeps the parent's
+/// connections open.
+///
 /// ```
 /// let runtime = aem::Runtime::new()?;
 /// let answer = runtime.block_on(async {
@@ -292,9 +301,11 @@ impl Runtime {
     ///
     /// # Panics
     /// If a runtime runs on this thread already; if the future panics; and with
-    /// [`PanicPolicy::Shutdown`] if a job did and nobody asked for its result.
+    /// [`PanicPolicy::Shutdown`] if a job did and nobody asked for its result. In a forked child of the
+    /// process that made the runtime, at once, or as soon as the job that forked gives way.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.worker.reactor().refuse_forked();
         refuse_to_nest();
         self.worker.block_on(future, Location::caller())
     }
@@ -317,7 +328,9 @@ impl Drop for Runtime {
 
 #[track_caller]
 fn refuse_to_nest() {
-    if context::try_current().is_some() {
+    let outer = context::try_current();
+    // In a child that a job has forked, the runtime of that job has no jobs to be stopped.
+    if outer.is_some_and(|worker| worker.reactor().check_process().is_ok()) {
         panic!(
             "block_on inside a runtime would stop every other job of this thread: use `.await`, or \
              `aem::spawn`, or run it on a thread of its own"
@@ -398,7 +411,7 @@ where
     let here = worker.home().here();
     // A job that is born cancelled must find its closure in no queue: a thread might be quicker.
     let waiting = if worker.home().is_closing() {
-        Waiting::cancelled(closure)
+        worker.pool().refuse(closure)
     } else {
         worker.pool().submit(closure)
     };

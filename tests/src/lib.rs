@@ -5,6 +5,7 @@ pub mod bounded;
 pub mod child;
 pub mod counting;
 pub mod elsewhere;
+pub mod forked;
 pub mod limits;
 pub mod proc;
 pub mod random;

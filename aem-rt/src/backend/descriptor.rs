@@ -8,6 +8,9 @@
 //!
 //! A *borrowed* descriptor belongs to a user's value, which may close it at any time from its own
 //! drop. It is therefore taken out of the kernel's tables at once, by [`Descriptor::release`].
+//!
+//! In a forked child a drop only closes: the tables are the parent's as well, and an entry that the
+//! child took out of them would be gone there.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
@@ -15,6 +18,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::{Rc, Weak};
 
 use crate::sys::epoll::Epoll;
+use crate::sys::fork::Process;
 
 /// The number by which a keeper knows a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +102,10 @@ impl Drop for Descriptor {
         let Some(hold) = self.hold.take() else { return };
         // Without a registry the backend is gone, and its entries with it: `hold` just closes.
         let Some(registry) = self.registry.upgrade() else { return };
+        if !registry.process.is_current() {
+            // No turn comes that would look at the list.
+            return;
+        }
         if registry.shut.get() {
             registry.forget(hold.as_raw_fd(), self.port);
         } else {
@@ -112,6 +120,8 @@ pub(super) struct Registry {
     /// The table of what is watched. A keeper that has its own means to wait needs it only to be
     /// told, as all users are, what cannot be waited for or is registered twice: it makes one then.
     epoll: OnceCell<Epoll>,
+    /// Whose tables these are.
+    process: Process,
     /// Which port entered a number last, by number: only that one may take it out again. A borrowed
     /// descriptor that its owner closed under us must not take out its number's next bearer.
     bearers: RefCell<Vec<u32>>,
@@ -124,10 +134,11 @@ pub(super) struct Registry {
 const NOBODY: u32 = u32::MAX;
 
 impl Registry {
-    pub(super) fn new(epoll: Option<Epoll>) -> Rc<Registry> {
+    pub(super) fn new(epoll: Option<Epoll>) -> io::Result<Rc<Registry>> {
+        let process = Process::current()?;
         let epoll = epoll.map_or_else(OnceCell::new, OnceCell::from);
         let (bearers, closing, shut) = Default::default();
-        Rc::new(Registry { epoll, bearers, closing, shut })
+        Ok(Rc::new(Registry { epoll, process, bearers, closing, shut }))
     }
 
     /// The table of a keeper that waits for it.
@@ -155,8 +166,11 @@ impl Registry {
         Ok(())
     }
 
-    /// Takes it out again, if it is still this port's.
+    /// Takes it out again, if it is still this port's. In a forked child it stays: it is the parent's.
     pub(super) fn forget(&self, fd: RawFd, port: Port) {
+        if !self.process.is_current() {
+            return;
+        }
         let mut bearers = self.bearers.borrow_mut();
         match bearers.get_mut(fd as usize) {
             Some(bearer) if *bearer == port.0 => *bearer = NOBODY,

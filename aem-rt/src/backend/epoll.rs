@@ -133,7 +133,7 @@ impl EpollKeeper {
         let bell = EventFd::new()?;
         epoll.add(bell.as_fd().as_raw_fd(), flags::IN | flags::EDGE, BELL)?;
         Ok(EpollKeeper {
-            registry: Registry::new(Some(epoll)),
+            registry: Registry::new(Some(epoll))?,
             bell: Arc::new(bell),
             ports: Slab::new(),
             generation: 0,
@@ -279,6 +279,16 @@ impl EpollKeeper {
             self.unlink(token);
             self.cancelled.push_back(token);
         }
+    }
+
+    pub(super) fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
+        self.ledger.tokens()
+    }
+
+    /// In a forked child: takes an op back.
+    pub(super) fn give_up(&mut self, token: Token) -> Option<Op> {
+        self.unlink(token);
+        self.remove(token)
     }
 
     #[inline]

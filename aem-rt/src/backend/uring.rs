@@ -188,7 +188,7 @@ impl UringKeeper {
             buffers,
             ledger: Ledger::new(),
             forms: Forms { multishot_accept, multishot_receive },
-            registry: Registry::new(None),
+            registry: Registry::new(None)?,
             bell: Arc::new(EventFd::new()?),
             bell_is_armed: false,
             ports: Slab::new(),
@@ -232,6 +232,18 @@ impl UringKeeper {
     pub(super) fn shut(&mut self) {
         self.close_descriptors();
         self.registry.shut();
+    }
+
+    pub(super) fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
+        self.ledger.tokens()
+    }
+
+    /// In a forked child: takes an op back. The kernel has it from the parent, whose ring this is.
+    pub(super) fn give_up(&mut self, token: Token) -> Option<Op> {
+        let flight = self.ledger.remove(token)?;
+        self.sends -= usize::from(matches!(flight.op, Op::Send { .. }));
+        free_direction(&mut self.ports, &flight.op);
+        Some(flight.op)
     }
 
     pub(super) fn take_closed(&mut self) -> usize {
@@ -705,6 +717,16 @@ impl UringKeeper {
     }
 }
 
+/// Lets the next op have the direction of this one.
+fn free_direction(ports: &mut Slab<Port>, op: &Op) {
+    let port = &mut ports[op.descriptor().port().0 as usize];
+    match op {
+        Op::Accept { .. } | Op::Receive { .. } => port.reading = false,
+        Op::Send { .. } | Op::Connect { .. } => port.writing = false,
+        Op::Poll { .. } | Op::Changes { .. } => {}
+    }
+}
+
 /// What a result of the kernel's says went wrong.
 #[inline]
 fn failure(result: i32) -> Option<io::Error> {
@@ -792,12 +814,7 @@ impl UringKeeper {
     fn finish(&mut self, token: Token, answer: Answer) -> Completion {
         if let Some(flight) = self.ledger.get_mut(token) {
             flight.stage = Stage::Over;
-            let port = &mut self.ports[flight.op.descriptor().port().0 as usize];
-            match flight.op {
-                Op::Accept { .. } | Op::Receive { .. } => port.reading = false,
-                Op::Send { .. } | Op::Connect { .. } => port.writing = false,
-                Op::Poll { .. } | Op::Changes { .. } => {}
-            }
+            free_direction(&mut self.ports, &flight.op);
         }
         Completion { token, answer, more: false }
     }

@@ -79,7 +79,7 @@ unsafe impl Post for Mail {
 pub(crate) struct Owner {
     inject: Inject,
     unpark: Box<dyn Unpark>,
-    /// New jobs are born cancelled. Written by the owner.
+    /// New jobs are born cancelled. Written by the owner, and in a forked child, where it never goes back.
     closing: AtomicBool,
     // From here on: the owner's thread only.
     /// Jobs made here since new ones are born cancelled.
@@ -244,6 +244,11 @@ impl Block {
     /// Whether the worker has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.is_closed()
+    }
+
+    /// Has new jobs born cancelled, in a forked child: its copy of the worker runs nothing.
+    pub(crate) fn refuse_jobs(&self) {
+        self.0.closing.store(true, Ordering::Relaxed);
     }
 
     /// Sends a new job. The reference that comes back is the handle's. If the worker is ending or has ended,

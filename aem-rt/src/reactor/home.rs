@@ -13,7 +13,8 @@ use crate::sync;
 ///
 /// # Errors
 ///
-/// If another runtime runs here, or none, or its own has ended.
+/// If another runtime runs here, or none, or its own has ended, or if it is that of a process which forked
+/// this one.
 #[inline]
 pub(crate) fn check(reactor: &Reactor) -> io::Result<()> {
     if reactor.is_here() { Ok(()) } else { Err(refusal(reactor)) }
@@ -23,13 +24,14 @@ pub(crate) fn check(reactor: &Reactor) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// If another runtime runs here, or its own has ended.
+/// If another runtime runs here, or its own has ended; in a forked child.
 #[inline]
 pub(crate) fn check_unless_outside(reactor: &Reactor) -> io::Result<()> {
     if reactor.is_here() {
         return Ok(());
     }
     reactor.check_open()?;
+    reactor.check_process()?;
     if is_outside() { Ok(()) } else { Err(refusal(reactor)) }
 }
 
@@ -41,6 +43,9 @@ fn is_outside() -> bool {
 fn refusal(reactor: &Reactor) -> io::Error {
     if let Err(ended) = reactor.check_open() {
         return ended;
+    }
+    if let Err(forked) = reactor.check_process() {
+        return forked;
     }
     io::Error::other(if is_outside() {
         "this source is used outside of a runtime: await it inside the block_on of the one that \

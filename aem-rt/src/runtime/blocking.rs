@@ -6,6 +6,9 @@
 //!
 //! Locks are held for moves of a few words only. A closure, its result and its destructors run outside of
 //! them (OUTSIDE).
+//!
+//! A forked child has a copy of the locks, perhaps held, and none of the threads: there nobody is waited for,
+//! and a lock that is held is left alone.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -18,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use crate::job::contain;
 use crate::job::registry::Lost;
+use crate::sys::fork::Process;
 
 /// At most so many threads: enough for slow disks and name servers, few enough for their stacks.
 const THREADS_MAX: usize = 64;
@@ -43,6 +47,8 @@ pub(crate) struct Pool {
     work: Condvar,
     /// Signalled when a thread ends.
     ended: Condvar,
+    /// Where the threads are.
+    process: Process,
 }
 
 #[derive(Default)]
@@ -59,9 +65,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Pool {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(process: Process) -> Arc<Self> {
         let state = Mutex::new(State::default());
-        Arc::new(Pool { state, work: Condvar::new(), ended: Condvar::new() })
+        Arc::new(Pool { state, work: Condvar::new(), ended: Condvar::new(), process })
+    }
+
+    /// The future of a closure that nobody will run: for a job that is born cancelled.
+    pub(crate) fn refuse<F, T>(&self, closure: F) -> Waiting<F, T> {
+        let stage = Mutex::new(Stage::Queued(closure, None));
+        Waiting { errand: Arc::new(Errand { stage }), process: self.process }
     }
 
     /// Queues a closure and gives the future of its result.
@@ -70,7 +82,7 @@ impl Pool {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let waiting = Waiting::cancelled(closure);
+        let waiting = self.refuse(closure);
         let errand = &waiting.errand;
         let mut state = lock(&self.state);
         if state.closed {
@@ -143,6 +155,9 @@ impl Pool {
 
     /// Cancels what is queued and waits, for a bounded time, for what runs.
     pub(crate) fn close(&self) {
+        if !self.process.is_current() {
+            return;
+        }
         let mut state = lock(&self.state);
         state.closed = true;
         let queued = std::mem::take(&mut state.queue);
@@ -249,13 +264,8 @@ where
 /// The future of a closure's result.
 pub(crate) struct Waiting<F, T> {
     errand: Arc<Errand<F, T>>,
-}
-
-impl<F, T> Waiting<F, T> {
-    /// The future of a closure that nobody will run: for a job that is born cancelled.
-    pub(crate) fn cancelled(closure: F) -> Self {
-        Waiting { errand: Arc::new(Errand { stage: Mutex::new(Stage::Queued(closure, None)) }) }
-    }
+    /// Where the thread is that may have the errand.
+    process: Process,
 }
 
 impl<F, T> Future for Waiting<F, T> {
@@ -287,7 +297,14 @@ impl<F, T> Future for Waiting<F, T> {
 
 impl<F, T> Drop for Waiting<F, T> {
     fn drop(&mut self) {
+        if !self.process.is_current() && self.errand.stage.try_lock().is_err() {
+            // The thread that had the lock when the process was forked is not here to give it back.
+            return;
+        }
         // A closure that has not begun is dropped here; one that runs finds nobody to deliver to.
         drop(self.errand.replace(Stage::Over));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use crate::job::join::JoinHandle;
 use crate::job::owner::Block;
 use crate::job::registry::JobKind;
 use crate::metrics::{Counters, Metrics};
+use crate::sys::fork::Process;
 
 /// Which backend runs, and why that one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,11 +34,17 @@ struct Shared {
     block: Block,
     report: BackendReport,
     counters: Arc<Counters>,
+    process: Process,
 }
 
 impl Handle {
-    pub(crate) fn new(block: Block, report: BackendReport, counters: Arc<Counters>) -> Self {
-        Handle { shared: Arc::new(Shared { block, report, counters }) }
+    pub(crate) fn new(
+        block: Block,
+        report: BackendReport,
+        counters: Arc<Counters>,
+        process: Process,
+    ) -> Self {
+        Handle { shared: Arc::new(Shared { block, report, counters, process }) }
     }
 
     /// The handle of the runtime that runs on this thread.
@@ -54,8 +61,8 @@ impl Handle {
         context::try_current().map(|worker| worker.handle().clone())
     }
 
-    /// Sends a future to the runtime, to run there as a job. If the runtime has ended, the future is
-    /// dropped here and the job is cancelled.
+    /// Sends a future to the runtime, to run there as a job. If the runtime has ended, or this is a forked
+    /// child of its process, the future is dropped here and the job is cancelled.
     ///
     /// One that awaits what stays on its thread, as all sources of this crate do, is not `Send`: send
     /// the closure that makes it, by [`spawn_with`](Self::spawn_with).
@@ -66,7 +73,7 @@ impl Handle {
         F::Output: Send + 'static,
     {
         let birth = self.birth(Location::caller());
-        JoinHandle::post(&self.shared.block, future, birth)
+        JoinHandle::post(self.block(), future, birth)
     }
 
     /// Sends a closure to the runtime, which makes a future there that need not be `Send`.
@@ -91,7 +98,16 @@ impl Handle {
         F::Output: Send + 'static,
     {
         let birth = self.birth(Location::caller());
-        JoinHandle::post_with(&self.shared.block, make, birth)
+        JoinHandle::post_with(self.block(), make, birth)
+    }
+
+    /// Where jobs are sent.
+    fn block(&self) -> &Block {
+        if !self.shared.process.is_current() {
+            // Nobody reads this copy's mail.
+            self.shared.block.refuse_jobs();
+        }
+        &self.shared.block
     }
 
     fn birth(&self, location: &'static Location<'static>) -> Birth {

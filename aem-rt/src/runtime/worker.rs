@@ -262,6 +262,8 @@ impl Worker {
 
     /// A turn of the reactor: a look at the kernel if there is something to run, else a sleep.
     fn turn(&self) {
+        // Before the mark of the sleep is set, which a panic in the turn itself would leave behind.
+        self.reactor.refuse_forked();
         let before = self.clock.turn_began();
         // Mail that is not read keeps it from sleeping as well.
         let asleep = !self.home.has_ready() && self.home.sleep();
@@ -456,7 +458,8 @@ impl Worker {
         self.attend_to(lost);
     }
 
-    /// Ends all jobs, flushes what is queued for at most `flush`, and closes the reactor.
+    /// Ends all jobs, flushes what is queued for at most `flush`, and closes the reactor. In a forked child
+    /// nothing is flushed and nobody is waited for.
     pub(crate) fn end(self: &Rc<Self>, flush: Duration) {
         let _inside = context::enter(self);
         let left = self.home.finish();

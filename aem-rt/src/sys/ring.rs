@@ -10,13 +10,15 @@
 
 use std::fmt;
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{IoUring, Probe, cqueue, squeue};
 
 use super::buffer_ring::BufferRing;
+use super::fork::Process;
 
 /// How a ring is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +48,26 @@ pub(crate) enum Sleep {
 
 /// An io_uring instance.
 pub(crate) struct Ring {
-    ring: IoUring,
+    /// Dropped by the drop only.
+    ring: ManuallyDrop<IoUring>,
     /// After `ring`, as it may be unmapped only when the kernel looks at it no more.
     buffers: Option<BufferRing>,
+    /// Whose ring it is.
+    process: Process,
+}
+
+impl Drop for Ring {
+    /// A forked child, which has no such memory, closes its descriptor and unmaps nothing: what else it has
+    /// mapped since may lie there.
+    fn drop(&mut self) {
+        if self.process.is_current() {
+            // SAFETY: this is the drop, so nobody uses it again.
+            unsafe { ManuallyDrop::drop(&mut self.ring) };
+        } else {
+            // SAFETY: nobody else closes it, as the value that would is left where it is.
+            drop(unsafe { OwnedFd::from_raw_fd(self.ring.as_raw_fd()) });
+        }
+    }
 }
 
 impl Ring {
@@ -59,7 +78,12 @@ impl Ring {
     /// `ENOSYS` and `EPERM` where io_uring may not be used, `EINVAL` where this kernel does not know
     /// something of `shape`, `ENOMEM` where memory may not be locked, `EMFILE`.
     pub(crate) fn open(shape: &Shape) -> io::Result<Ring> {
-        Ok(Ring { ring: builder(shape).build(shape.entries)?, buffers: None })
+        Ring::new(builder(shape).build(shape.entries)?)
+    }
+
+    fn new(ring: IoUring) -> io::Result<Ring> {
+        let (ring, process) = (ManuallyDrop::new(ring), Process::current()?);
+        Ok(Ring { ring, buffers: None, process })
     }
 
     /// The same, of which the kernel then refuses all entries but these, and buffer rings unless `buffers`.
@@ -75,7 +99,7 @@ impl Ring {
         }
         ring.submitter().register_restrictions(&mut allowed)?;
         ring.submitter().register_enable_rings()?;
-        Ok(Ring { ring, buffers: None })
+        Ring::new(ring)
     }
 
     /// The first of these operations that the kernel does not have.

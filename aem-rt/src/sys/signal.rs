@@ -7,6 +7,9 @@
 //!
 //! The previous disposition comes back when the last listener goes, unless somebody has put in another one
 //! since: that one is meant.
+//!
+//! A forked child inherits the handlers, the counts and the bell. A ring there wakes the parent, who looks
+//! at counts of its own and finds nothing new; the first listener of the child makes the bell the child's.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -67,7 +70,10 @@ pub(crate) struct Listening {
 /// If the process is out of descriptors, or the kernel does not let the signal be handled.
 pub(crate) fn listen(signal: libc::c_int) -> io::Result<Listening> {
     let mut listeners = listeners();
-    if listeners.bell.is_none() {
+    if let Some(bell) = &mut listeners.bell {
+        // In a forked child it is the parent's as well: each of them would hear the other's signals.
+        bell.make_own()?;
+    } else {
         let bell = EventFd::new()?;
         BELL.store(bell.as_fd().as_raw_fd(), Ordering::Relaxed);
         listeners.bell = Some(bell);

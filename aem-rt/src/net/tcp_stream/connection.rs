@@ -296,6 +296,8 @@ impl Connection {
         if let Some(error) = self.outbox.borrow().error() {
             return Err(error);
         }
+        // In a forked child it would be the parent's connection that ends.
+        self.reactor.check_process()?;
         if how != Shutdown::Write {
             SockRef::from(self.socket()).shutdown(Shutdown::Read)?;
         }
@@ -322,8 +324,11 @@ impl Connection {
         if let Send::InFlight(token) = self.send.get() {
             self.reactor.cancel(token);
         }
-        // An error here says that the peer ended it first.
-        let _ = SockRef::from(self.socket()).shutdown(Shutdown::Both);
+        // A forked child lets go of its handles, and the connection stays the parent's.
+        if self.reactor.check_process().is_ok() {
+            // An error here says that the peer ended it first.
+            let _ = SockRef::from(self.socket()).shutdown(Shutdown::Both);
+        }
         let queue = self.outbox.borrow_mut().fail(Kept::Closed);
         drop(queue);
         self.inbox.borrow_mut().close(Kept::Closed);

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::sys::child::{forked, in_child};
 use crate::sys::eventfd::EventFd;
 
 #[test]
@@ -36,6 +37,22 @@ fn two_instances_hear_the_same_bell() {
         epoll.wait(&mut events, Some(Duration::ZERO)).unwrap();
         assert_eq!(events.len(), 1);
     }
+}
+
+#[test]
+fn a_forked_child_rings_nobody() {
+    if !in_child("sys::epoll::tests::a_forked_child_rings_nobody") {
+        return;
+    }
+    let (epoll, bell) = (Epoll::new().unwrap(), EventFd::new().unwrap());
+    epoll.add(bell.as_fd().as_raw_fd(), flags::IN | flags::EDGE, 1).unwrap();
+    forked(|| bell.ring());
+    let mut events = Events::new(1);
+    epoll.wait(&mut events, Some(Duration::ZERO)).unwrap();
+    assert_eq!(events.len(), 0);
+    bell.ring();
+    epoll.wait(&mut events, Some(Duration::ZERO)).unwrap();
+    assert_eq!(events.len(), 1);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! What a listener leaves behind: nothing. Each test has signals of its own, as they are the process's.
 
 use std::thread;
+use std::time::Duration;
 
 use super::*;
+use crate::sys::child::{forked, in_child};
+use crate::sys::epoll::{Epoll, Events, flags};
 
 /// Whether the process has a handler for a signal, as the kernel tells it.
 fn is_caught(signal: libc::c_int) -> bool {
@@ -72,4 +75,41 @@ fn what_is_no_signal_or_cannot_be_handled_is_an_error() {
         assert_eq!(listen(signal).unwrap_err().raw_os_error(), Some(libc::EINVAL), "{signal}");
         assert_eq!(count(signal), 0);
     }
+}
+
+/// An epoll instance that watches the bell.
+fn watch_bell() -> (Epoll, OwnedFd) {
+    let (epoll, bell) = (Epoll::new().unwrap(), bell().unwrap());
+    epoll.add(bell.as_raw_fd(), flags::IN | flags::EDGE, 1).unwrap();
+    (epoll, bell)
+}
+
+fn has_rung(epoll: &Epoll) -> bool {
+    let mut events = Events::new(1);
+    epoll.wait(&mut events, Some(Duration::ZERO)).unwrap();
+    events.len() > 0
+}
+
+#[test]
+fn a_forked_child_that_listens_has_a_bell_of_its_own() {
+    if !in_child("sys::signal::tests::a_forked_child_that_listens_has_a_bell_of_its_own") {
+        return;
+    }
+    let signal = libc::SIGUSR1;
+    let _listening = listen(signal).unwrap();
+    let (parents, _bell) = watch_bell();
+    let number = BELL.load(Ordering::Relaxed);
+    forked(|| {
+        let _listening = listen(signal).unwrap();
+        assert_eq!(BELL.load(Ordering::Relaxed), number, "a late handler finds it by its number");
+        let (own, _bell) = watch_bell();
+        for _ in 0..2 {
+            raise(signal).unwrap();
+            assert!(has_rung(&own));
+            let _another = listen(signal).unwrap();
+        }
+    });
+    assert!(!has_rung(&parents));
+    raise(signal).unwrap();
+    assert!(has_rung(&parents));
 }
