@@ -118,8 +118,8 @@ pub fn print(title: &str, unit: &str, best: Best, series: &[Series], bases: &[&s
     }
 }
 
-/// Three digits are all that is meant.
-fn tell(figure: f64) -> String {
+/// A figure as it stands in tables: three digits are all that is meant.
+pub fn tell(figure: f64) -> String {
     match figure {
         _ if figure >= 100.0 => format!("{figure:.0}"),
         _ if figure >= 10.0 => format!("{figure:.1}"),

@@ -44,6 +44,25 @@ pub fn hold_to_core(core: usize) -> io::Result<()> {
     }
 }
 
+/// Has something done, such as a start, on the servers' core, and this thread on the other again
+/// afterwards. Where they cannot be had it is done all the same.
+pub fn on_server_core<T>(start: impl FnOnce() -> T) -> T {
+    // Whether they can be had is for the program to say, once and in its beginning.
+    let _ = hold_to_core(SERVER_CORE);
+    let started = start();
+    let _ = hold_to_core(CLIENT_CORE);
+    started
+}
+
+/// Of a process, in kilobytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// All that is in memory: its own, what it shares, the touched pages of the program.
+    pub resident: u64,
+    /// What it has allocated and written to.
+    pub anonymous: u64,
+}
+
 /// A server that runs, and ends with this.
 #[derive(Debug)]
 pub struct Server {
@@ -54,7 +73,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server whose first line begins with `http://ADDR/`.
+    /// Starts a server whose first line begins with `http://ADDR/`, or with another scheme.
     ///
     /// # Errors
     ///
@@ -66,10 +85,10 @@ impl Server {
         // From here on it is ended whatever happens.
         let mut server = Server { process, address: ([0; 4], 0).into(), directory: None };
         BufReader::new(stdout).read_line(&mut line)?;
-        let address = line.strip_prefix("http://").and_then(|rest| rest.split('/').next());
-        server.address = address
-            .and_then(|address| address.parse().ok())
-            .ok_or_else(|| io::Error::other(format!("no address in its first line {line:?}")))?;
+        let address = line.split_once("://").and_then(|(_, rest)| rest.split('/').next());
+        server.address = address.and_then(|address| address.parse().ok()).ok_or_else(|| {
+            io::Error::other(format!("in place of its address it said {:?}", line.trim_end()))
+        })?;
         Ok(server)
     }
 
@@ -124,6 +143,43 @@ impl Server {
         Ok(sum)
     }
 
+    /// The memory it has now, without that of its children.
+    ///
+    /// # Errors
+    ///
+    /// It has ended, or `/proc` is not there.
+    pub fn memory(&self) -> io::Result<Memory> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let kilobytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let number = line.and_then(|line| line.split_whitespace().next());
+            number.and_then(|number| number.parse().ok())
+        };
+        match (kilobytes("VmRSS:"), kilobytes("RssAnon:")) {
+            (Some(resident), Some(anonymous)) => Ok(Memory { resident, anonymous }),
+            _ => Err(io::Error::other("a status without its memory")),
+        }
+    }
+
+    /// Waits for one that ends by itself, and for those who watch it.
+    ///
+    /// # Errors
+    ///
+    /// It does not, and is ended, or it says that it failed.
+    pub fn finish(mut self) -> io::Result<()> {
+        let began = Instant::now();
+        loop {
+            match self.process.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(io::Error::other(format!("it ended with {status}"))),
+                None if began.elapsed() > PATIENCE => {
+                    return Err(io::Error::other("it did not end by itself"));
+                }
+                None => thread::sleep(LOOK),
+            }
+        }
+    }
+
     /// The body it answers to a GET of `/NAME`.
     ///
     /// # Errors
@@ -143,8 +199,10 @@ impl Server {
     }
 
     fn end(&mut self) -> io::Result<()> {
-        // SAFETY: a signal to a child that was not waited for, so the number is still its own.
-        unsafe { libc::kill(self.process.id() as libc::pid_t, libc::SIGTERM) };
+        if self.process.try_wait()?.is_none() {
+            // SAFETY: a signal to a child that was not waited for, so the number is still its own.
+            unsafe { libc::kill(self.process.id() as libc::pid_t, libc::SIGTERM) };
+        }
         let began = Instant::now();
         while self.process.try_wait()?.is_none() {
             if began.elapsed() > PATIENCE {
