@@ -46,6 +46,12 @@ mod real {
         }
     }
 
+    /// Waits for a moment: there is something that only another thread can do.
+    #[cold]
+    pub(crate) fn let_others_run() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+
     /// A load before a compare-and-swap.
     #[inline]
     pub(crate) fn peek(word: &AtomicU64, ordering: Ordering) -> u64 {
@@ -98,6 +104,7 @@ mod real {
     pub(crate) use loom::cell::{Cell, UnsafeCell};
     pub(crate) use loom::sync::Arc;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use loom::thread::yield_now as let_others_run;
 
     pub(crate) const MODELLED: bool = true;
 

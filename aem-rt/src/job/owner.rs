@@ -25,7 +25,7 @@ use super::waker::JobRef;
 use crate::queue::inject::{Batch, Inject, Post, Pushed};
 use crate::queue::ready::Ready;
 use crate::queue::{Priority, Unpark};
-use crate::sync::{Arc, AtomicBool, Cell, Ordering, UnsafeCell, current, set_current};
+use crate::sync::{Arc, AtomicBool, Cell, Ordering, UnsafeCell, current, let_others_run, set_current};
 
 /// How often the end of a worker goes through all jobs, cancels what there is and drops it, before it gives
 /// up on destructors that keep spawning. Each round ends whatever existed when it began, so that only a
@@ -35,6 +35,10 @@ pub(crate) const FINISH_ROUNDS: usize = 1_000;
 /// So many jobs may be born at the end of a worker, beyond as many as there were, before it gives up on
 /// destructors that spawn more than one each: a tenth of a second's work, and some megabytes.
 const FINISH_BIRTHS: usize = 100_000;
+
+/// So often the end of a worker waits a millisecond for a thread that is in the middle of a wake: it has marked
+/// a job, and not yet sent the mail that will end it. The scheduler may have taken it off its core there.
+const FINISH_STALLS: usize = 1_000;
 
 /// What the inject queue carries.
 #[derive(Clone, Copy, Debug)]
@@ -548,10 +552,12 @@ impl Home {
         self.begin_closing();
         let births = || self.owner().late_births.get();
         let births_max = births() + self.alive() + FINISH_BIRTHS;
-        let mut rounds = 0;
+        let (mut rounds, mut stalls) = (0, 0);
         loop {
+            let born = births();
             self.abort_all(None);
-            for _ in 0..self.ready_len() {
+            let ready = self.ready_len();
+            for _ in 0..ready {
                 match self.pop() {
                     Some(job) => self.run(job),
                     None => break,
@@ -562,8 +568,13 @@ impl Home {
             if alive == 0 && self.ready_len() == 0 && self.owner().inject.close() {
                 break;
             }
-            rounds += 1;
-            if rounds == FINISH_ROUNDS || births() > births_max {
+            if ready > 0 || births() > born {
+                rounds += 1;
+            } else {
+                stalls += 1;
+                let_others_run();
+            }
+            if rounds == FINISH_ROUNDS || stalls == FINISH_STALLS || births() > births_max {
                 return alive.max(1);
             }
         }

@@ -83,7 +83,7 @@ fn a_deaf_peer_is_left(flush: Duration, keep: bool) {
     });
     assert!(read < MUCH, "all {read} bytes went to a peer that does not read");
     assert!(took >= flush, "given up after {took:?}");
-    assert!(took < flush + Duration::from_secs(2), "it took {took:?}");
+    assert!(took < flush + Duration::from_secs(6), "it took {took:?}");
 }
 
 #[test]
