@@ -21,6 +21,8 @@ mod epoll;
 pub(crate) mod ledger;
 pub(crate) mod op;
 pub(crate) mod pool;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod uring;
 
 use std::fmt;
@@ -32,6 +34,7 @@ use std::time::Duration;
 
 use crate::payload::SendQueue;
 use crate::queue::Unpark;
+use crate::sys::clock::Clock;
 use crate::sys::eventfd::EventFd;
 
 pub(crate) use descriptor::Descriptor;
@@ -96,6 +99,9 @@ pub enum BackendKind {
     Epoll,
     /// Completions by `io_uring`, which waits and receives for us.
     IoUring,
+    /// A kernel that a test plays.
+    #[cfg(test)]
+    Simulated,
 }
 
 impl fmt::Display for BackendKind {
@@ -103,6 +109,8 @@ impl fmt::Display for BackendKind {
         match self {
             BackendKind::Epoll => f.write_str("epoll"),
             BackendKind::IoUring => f.write_str("io_uring"),
+            #[cfg(test)]
+            BackendKind::Simulated => f.write_str("simulated"),
         }
     }
 }
@@ -124,6 +132,9 @@ pub(crate) enum Backend {
     Epoll(epoll::EpollKeeper),
     /// See [`uring`].
     Uring(uring::UringKeeper),
+    /// See [`simulated`].
+    #[cfg(test)]
+    Simulated(simulated::SimulatedKeeper),
 }
 
 /// Does the same with whichever keeper it is.
@@ -132,6 +143,8 @@ macro_rules! keeper {
         match $backend {
             Backend::Epoll($keeper) => $act,
             Backend::Uring($keeper) => $act,
+            #[cfg(test)]
+            Backend::Simulated($keeper) => $act,
         }
     };
 }
@@ -158,6 +171,11 @@ impl Backend {
                     None => error,
                 }),
             },
+            #[cfg(test)]
+            Wanted::Only(BackendKind::Simulated, by) => {
+                let kernel = simulated::Kernel::new();
+                Ok((Backend::simulated(&kernel), format!("simulated: asked for by {by}")))
+            }
             Wanted::Best => Backend::best(config),
         }
     }
@@ -185,11 +203,28 @@ impl Backend {
         Ok(Backend::Epoll(epoll::EpollKeeper::new(config)?))
     }
 
+    /// A keeper over a kernel that a test plays.
+    #[cfg(test)]
+    pub(crate) fn simulated(kernel: &simulated::Kernel) -> Backend {
+        Backend::Simulated(simulated::SimulatedKeeper::new(kernel))
+    }
+
     /// Which interface it speaks.
     pub(crate) fn kind(&self) -> BackendKind {
         match self {
             Backend::Epoll(_) => BackendKind::Epoll,
             Backend::Uring(_) => BackendKind::IoUring,
+            #[cfg(test)]
+            Backend::Simulated(_) => BackendKind::Simulated,
+        }
+    }
+
+    /// The clock that its waits are counted by.
+    pub(crate) fn clock(&self) -> Clock {
+        match self {
+            Backend::Epoll(_) | Backend::Uring(_) => Clock::Monotonic,
+            #[cfg(test)]
+            Backend::Simulated(keeper) => keeper.clock(),
         }
     }
 

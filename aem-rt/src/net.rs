@@ -44,3 +44,6 @@ fn internet_address(address: SockAddr) -> io::Result<SocketAddr> {
     let unexpected = || io::Error::new(io::ErrorKind::Unsupported, "the address is not an IP one");
     address.as_socket().ok_or_else(unexpected)
 }
+
+#[cfg(test)]
+mod tests;

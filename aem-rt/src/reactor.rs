@@ -37,7 +37,7 @@ use crate::backend::{Attach, Backend, Completion, Descriptor, Op};
 use crate::payload::SendQueue;
 use crate::queue::Unpark;
 use crate::sync;
-use crate::sys::clock::{self, Reading, Scale};
+use crate::sys::clock::{Clock, Reading, Scale};
 use crate::sys::fork::Process;
 use mailbox::Mailbox;
 use orphans::Orphans;
@@ -104,6 +104,8 @@ pub(crate) struct Reactor {
     reason: String,
     /// How many sinks did not wait for the reactor in this turn.
     flushed_by_themselves: Cell<u32>,
+    /// The keeper's.
+    clock: Clock,
     scale: Scale,
     turn_time: Cell<Reading>,
     /// The list that a turn fills and empties, kept for its memory.
@@ -118,14 +120,29 @@ impl Reactor {
     ///
     /// When the process is out of descriptors or memory.
     pub(crate) fn new(config: &Config) -> io::Result<Rc<Reactor>> {
-        let scale = Scale::new();
-        let now = Reading::take();
         let (backend, reason) = Backend::new(config)?;
+        Reactor::over(backend, reason, config.timer_slack)
+    }
+
+    /// A reactor over a keeper that is there.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of memory.
+    pub(crate) fn over(
+        backend: Backend,
+        reason: String,
+        timer_slack: Duration,
+    ) -> io::Result<Rc<Reactor>> {
+        let process = Process::current()?;
+        let clock = backend.clock();
+        let scale = clock.scale();
+        let now = clock.read();
         Ok(Rc::new(Reactor {
-            process: Process::current()?,
+            process,
             backend: RefCell::new(backend),
             waits: RefCell::default(),
-            timers: RefCell::new(Timers::new(config.timer_slack, scale.instant(now))),
+            timers: RefCell::new(Timers::new(timer_slack, scale.instant(now))),
             mailbox: Mailbox::default(),
             orphans: Orphans::default(),
             shutdown: Waiters::default(),
@@ -134,6 +151,7 @@ impl Reactor {
             worker: Cell::new(NOBODY),
             reason,
             flushed_by_themselves: Cell::new(0),
+            clock,
             scale,
             turn_time: Cell::new(now),
             wakes: Cell::default(),
@@ -263,7 +281,7 @@ impl Reactor {
         if !self.process.is_current() {
             return sending.into_iter().for_each(|token| self.give_up(token));
         }
-        let orphan = self.orphans.adopt(Rc::downgrade(self), socket, rest);
+        let orphan = self.orphans.adopt(Rc::downgrade(self), self.now(), socket, rest);
         let sink: Rc<dyn Sink> = orphan.clone();
         let sink = Rc::downgrade(&sink);
         match sending {
@@ -312,7 +330,12 @@ pub(crate) fn ended() -> io::Error {
 impl Reactor {
     /// Reads the clock.
     pub(crate) fn now(&self) -> Instant {
-        clock::now()
+        self.clock.now()
+    }
+
+    /// What it reads for the time.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// When the last turn came back from its wait.
@@ -422,7 +445,7 @@ impl Reactor {
         let idle = !wakes.have_any() && !self.mailbox.is_dirty();
         let wait = if idle { self.wait_until(limit) } else { Some(Duration::ZERO) };
         let result = self.backend.borrow_mut().wait(wait);
-        self.turn_time.set(Reading::take());
+        self.turn_time.set(self.clock.read());
         self.flushed_by_themselves.set(0);
         self.deliver(&mut wakes);
         self.expire(&mut wakes);
@@ -457,7 +480,7 @@ impl Reactor {
         let timer = self.timers.borrow().next();
         let deadline = [timer, self.orphans.next()].into_iter().flatten().min();
         let Some(deadline) = deadline else { return limit };
-        let wait = deadline.saturating_duration_since(clock::now());
+        let wait = deadline.saturating_duration_since(self.now());
         Some(limit.map_or(wait, |limit| limit.min(wait)))
     }
 
@@ -520,7 +543,7 @@ impl Reactor {
         self.orphans.clear();
         self.backend.borrow_mut().shut();
         // Wakers are taken out first and dropped when nothing is borrowed any more.
-        let timers = self.timers.replace(Timers::new(Duration::ZERO, clock::now()));
+        let timers = self.timers.replace(Timers::new(Duration::ZERO, self.now()));
         let mut wakers = timers.into_wakers();
         self.mailbox.clear(&mut wakers);
         self.shutdown.take_all(&mut wakers);
@@ -535,13 +558,13 @@ impl Reactor {
 
     /// Collects the last completions of ops that were cancelled.
     fn drain(&self) {
-        let deadline = clock::now() + DRAIN_WAIT;
+        let deadline = self.now() + DRAIN_WAIT;
         loop {
             let pending = self.backend.borrow().pending();
             if pending == 0 {
                 return;
             }
-            let left = deadline.saturating_duration_since(clock::now());
+            let left = deadline.saturating_duration_since(self.now());
             // A kernel that cannot wait any more has nothing to tell either.
             if left.is_zero() || self.turn_for(Some(left)).is_err() {
                 (self.reporter.get())(format_args!(
@@ -555,9 +578,9 @@ impl Reactor {
     /// Lets the sends that are under way, and those that dirty sinks still make, go out.
     fn flush_for(&self, flush: Duration) {
         self.backend.borrow_mut().cancel_all(|op| !matches!(op, Op::Send { .. }));
-        let deadline = clock::now().checked_add(flush);
+        let deadline = self.now().checked_add(flush);
         while self.mailbox.is_dirty() || self.backend.borrow().sends() > 0 {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(clock::now()));
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(self.now()));
             if left == Some(Duration::ZERO) || self.turn_for(left).is_err() {
                 return;
             }

@@ -31,6 +31,8 @@ pub use self::handle::{BackendReport, Handle};
 pub use self::worker::TURN_JOBS;
 use self::worker::{OnError, Worker};
 pub use crate::backend::BackendKind;
+#[cfg(test)]
+use crate::backend::simulated;
 use crate::error::HandlerError;
 use crate::job::join::JoinHandle;
 use crate::job::owner::Home;
@@ -197,6 +199,19 @@ impl Builder {
             timer_slack: self.timer_slack,
         };
         let reactor = Reactor::new(&config)?;
+        Ok(self.on(reactor))
+    }
+
+    /// Makes a runtime over a kernel that a test plays.
+    #[cfg(test)]
+    pub(crate) fn simulated(self, kernel: &simulated::Kernel) -> Runtime {
+        let backend = crate::backend::Backend::simulated(kernel);
+        let reactor = Reactor::over(backend, "simulated: a test plays it".to_owned(), TIMER_SLACK);
+        self.on(reactor.unwrap())
+    }
+
+    /// Makes the runtime over its reactor.
+    fn on(self, reactor: Rc<Reactor>) -> Runtime {
         reactor.set_reporter(context::report);
         let home = Home::new(Box::new(reactor.unparker()));
         let counters = Arc::new(Counters::default());
@@ -210,7 +225,7 @@ impl Builder {
             pool: blocking::Pool::new(process),
         };
         let worker = Worker::new(home, reactor, settings, handle);
-        Ok(Runtime { worker, flush_at_exit: self.flush_at_exit })
+        Runtime { worker, flush_at_exit: self.flush_at_exit }
     }
 }
 

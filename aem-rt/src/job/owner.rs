@@ -25,7 +25,9 @@ use super::waker::JobRef;
 use crate::queue::inject::{Batch, Inject, Post, Pushed};
 use crate::queue::ready::Ready;
 use crate::queue::{Priority, Unpark};
-use crate::sync::{Arc, AtomicBool, Cell, Ordering, UnsafeCell, current, let_others_run, set_current};
+use crate::sync::{
+    Arc, AtomicBool, Cell, Ordering, UnsafeCell, current, let_others_run, set_current,
+};
 
 /// How often the end of a worker goes through all jobs, cancels what there is and drops it, before it gives
 /// up on destructors that keep spawning. Each round ends whatever existed when it began, so that only a

@@ -46,10 +46,11 @@ impl Orphans {
     pub(super) fn adopt(
         &self,
         reactor: Weak<Reactor>,
+        now: Instant,
         socket: Rc<Descriptor>,
         rest: SendQueue,
     ) -> Rc<Orphan> {
-        let deadline = crate::sys::clock::now() + PATIENCE;
+        let deadline = now + PATIENCE;
         let orphan = Rc::new(Orphan {
             reactor,
             socket,

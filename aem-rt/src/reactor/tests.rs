@@ -8,6 +8,9 @@ use std::thread;
 
 use super::*;
 
+mod random;
+mod simulated;
+
 fn reactor() -> Rc<Reactor> {
     let config = Config { pool_bytes: 1 << 18, ..Config::default() };
     Reactor::new(&config).unwrap()

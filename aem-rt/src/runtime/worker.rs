@@ -28,7 +28,7 @@ use crate::job::waker::JobRef;
 use crate::metrics::{Counters, Gauges, JobInfo};
 use crate::queue::Priority;
 use crate::reactor::{Reactor, Wait};
-use crate::sys::clock::Reading;
+use crate::sys::clock::{self, Reading};
 
 /// So many jobs run before the kernel is looked at again. A look costs about 150 ns and the shortest job
 /// 5 ns: with 256 the looks stay below a tenth, and a ready socket waits for 256 jobs at most before it is
@@ -67,6 +67,7 @@ pub(crate) struct Worker {
 
 /// Readings of the clock, as few as will do.
 struct Clock {
+    source: clock::Clock,
     /// When each of the last 256 turns began.
     turns: RefCell<[Reading; 256]>,
     turn: Cell<u8>,
@@ -79,8 +80,9 @@ struct Clock {
 }
 
 impl Clock {
-    fn new(now: Reading) -> Self {
+    fn new(source: clock::Clock, now: Reading) -> Self {
         Clock {
+            source,
             turns: RefCell::new([now; 256]),
             turn: Cell::new(0),
             last: Cell::new(now),
@@ -92,12 +94,12 @@ impl Clock {
 
     /// The last reading if nothing has run since, else a new one.
     fn now(&self) -> Reading {
-        if self.fresh.get() { self.last.get() } else { Reading::take() }
+        if self.fresh.get() { self.last.get() } else { self.source.read() }
     }
 
     /// Reads the clock at the end of a timed run.
     fn end_of_run(&self) -> Reading {
-        let end = Reading::take();
+        let end = self.source.read();
         self.read(end);
         end
     }
@@ -147,7 +149,7 @@ impl Worker {
         handle: Handle,
     ) -> Rc<Self> {
         let super::Settings { on_panic, on_error, counters, pool } = settings;
-        let clock = Clock::new(reactor.turn_reading());
+        let clock = Clock::new(reactor.clock().clone(), reactor.turn_reading());
         let (resume, occupied) = (RefCell::new(None), Cell::new(false));
         Rc::new(Worker {
             home,

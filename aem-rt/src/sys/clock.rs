@@ -6,12 +6,52 @@
 //! What the runtime reads for itself it keeps as a number of nanoseconds, a [`Reading`]: it takes
 //! differences of them at every run of a handler, and those of an [`Instant`] cost as much again as
 //! the reading does. A [`Scale`] makes instants of readings where a user's deadline meets one.
+//!
+//! Which clock a worker reads its keeper says ([`Clock`]): a simulated kernel has a time of its own.
+
+#[cfg(test)]
+pub(crate) mod simulated;
 
 use std::time::{Duration, Instant};
 
-/// Reads the clock.
-pub(crate) fn now() -> Instant {
-    Instant::now()
+/// What a worker reads for the time. Where there is only one kind it is no data and no branch.
+#[derive(Clone, Debug)]
+pub(crate) enum Clock {
+    /// The system's.
+    Monotonic,
+    /// A number that a simulated kernel moves.
+    #[cfg(test)]
+    Simulated(simulated::Time),
+}
+
+impl Clock {
+    /// Reads it.
+    #[inline]
+    pub(crate) fn read(&self) -> Reading {
+        match self {
+            Clock::Monotonic => Reading::take(),
+            #[cfg(test)]
+            Clock::Simulated(time) => time.now(),
+        }
+    }
+
+    /// Reads it as an instant.
+    pub(crate) fn now(&self) -> Instant {
+        match self {
+            Clock::Monotonic => Instant::now(),
+            #[cfg(test)]
+            Clock::Simulated(time) => time.scale().instant(time.now()),
+        }
+    }
+
+    /// A scale for its readings, from now on.
+    pub(crate) fn scale(&self) -> Scale {
+        match self {
+            Clock::Monotonic => Scale::new(),
+            #[cfg(test)]
+            Clock::Simulated(time) => time.scale(),
+        }
+    }
 }
 
 /// What the clock said, in nanoseconds; 584 years are enough.
