@@ -7,12 +7,14 @@
 //! connections, or pieces of data in buffers of our pool ([`buffers`]), until it ends; when it ends without
 //! having been told to, it is due again.
 //!
-//! A send is tried at once by a call of ours and becomes an entry only when there is no room, as on every
-//! keeper: on loopback both cost the same, and an entry more would delay the answer to the turn's end.
+//! A send is tried at once by a call of ours and becomes an op only when there is no room, as on every
+//! keeper: on loopback both cost the same, and an entry more would delay the answer to the turn's end. The
+//! entry of the op then waits for room, and the next call is ours again. An entry that sends gives up with
+//! `EAGAIN` when the kernel is short of memory, and may end up in a thread of the kernel's when its peer
+//! shuts down his side, where no cancel finds it (both seen on Linux 6.18).
 //!
 //! Forms that this kernel refuses are stepped down from, one by one ([`Forms`]): without buffers to fill,
-//! a receive waits for readiness and makes the call itself, as does an accept without multishot, and a send
-//! to which the kernel says that there is no room after all.
+//! a receive waits for readiness and makes the call itself, as does an accept without multishot.
 //!
 //! A cancel is an entry too, and may cross the answer that it is to prevent. Whatever comes first,
 //! there is one last completion (ONCE), and what an op needs is kept until then (LENT).
@@ -45,7 +47,7 @@ use crate::sys::socket;
 use buffers::Buffers;
 pub(crate) use choice::Without;
 pub(super) use choice::{note_refusal, refused_for_good, why_not};
-use entry::{Message, Pushed};
+use entry::Pushed;
 
 /// How many entries one call can take along; when there are more, there are more calls.
 const ENTRIES: u32 = 256;
@@ -69,8 +71,6 @@ const BELL: u64 = 0;
 const OPCODES: &[(u8, &str)] = &[
     (opcode::AcceptMulti::CODE, "ACCEPT"),
     (opcode::RecvMulti::CODE, "RECV"),
-    (opcode::Send::CODE, "SEND"),
-    (opcode::SendMsg::CODE, "SENDMSG"),
     (opcode::Connect::CODE, "CONNECT"),
     (opcode::PollAdd::CODE, "POLL_ADD"),
     (opcode::AsyncCancel::CODE, "ASYNC_CANCEL"),
@@ -93,8 +93,6 @@ enum Stage {
 #[derive(Debug)]
 struct Flight {
     op: Op,
-    /// What the entry of a send of several pieces points to.
-    message: Option<Box<Message>>,
     stage: Stage,
     /// Whether the kernel refused the form that does most.
     by_hand: bool,
@@ -283,7 +281,7 @@ impl UringKeeper {
         }
         self.sends += usize::from(matches!(op, Op::Send { .. }));
         let (stage, by_hand, fruitless) = (Stage::Due, false, 0);
-        let token = self.ledger.insert(Flight { op, message: None, stage, by_hand, fruitless });
+        let token = self.ledger.insert(Flight { op, stage, by_hand, fruitless });
         self.due.push_back(token);
         token
     }
@@ -492,7 +490,7 @@ fn form(op: &Op, by_hand: bool, forms: Forms, buffers: &Buffers) -> Stage {
         Op::Receive { .. } if by_hand || !forms.multishot_receive || !buffers.are_there() => {
             Stage::Readiness
         }
-        Op::Send { .. } if by_hand => Stage::Readiness,
+        Op::Send { .. } => Stage::Readiness,
         _ => Stage::Whole,
     }
 }
@@ -648,44 +646,25 @@ impl UringKeeper {
         None
     }
 
+    /// There is room, or there is an error, which the call will tell.
     fn sent(&mut self, token: Token, result: i32) -> Option<Completion> {
         if let Some(error) = failure(result) {
-            return match error.raw_os_error() {
-                // The kernel tries a few times and then says that there is no room: a socket under
-                // pressure has none though there was some when it looked. Or the form is refused.
-                Some(libc::EAGAIN | libc::EINVAL | libc::EACCES) => self.again_by_hand(token),
-                _ => self.again_unless(token, error),
-            };
+            return self.again_unless(token, error);
         }
-        if let Some(Flight { stage: Stage::Readiness, .. }) = self.ledger.get(token) {
-            return self.send_by_hand(token);
-        }
-        let n = result as usize;
-        let Some(Flight { op: Op::Send { queue, .. }, .. }) = self.ledger.get_mut(token) else {
-            unreachable!("only who sends gets here")
-        };
-        queue.advance(n);
-        let queue = std::mem::take(queue);
-        Some(self.finish(token, Answer::Sent { queue, result: Ok(n) }))
-    }
-
-    /// Sends by a call of ours: there is room.
-    #[cold]
-    fn send_by_hand(&mut self, token: Token) -> Option<Completion> {
         if self.ledger.is_cancelling(token) {
             return Some(self.finish_cancelled(token));
         }
         let Some(Flight { op: Op::Send { socket, queue }, .. }) = self.ledger.get_mut(token) else {
             unreachable!("only who sends gets here")
         };
-        match send(socket, queue) {
-            Ok((n, _short)) => {
-                let queue = std::mem::take(queue);
-                Some(self.finish(token, Answer::Sent { queue, result: Ok(n) }))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.again(token),
-            Err(error) => Some(self.finish_failed(token, error)),
-        }
+        let result = match send(socket, queue) {
+            Ok((n, _short)) => Ok(n),
+            // Under pressure a socket may have no room though there was some when it was looked at.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.again(token),
+            Err(error) => Err(error),
+        };
+        let queue = std::mem::take(queue);
+        Some(self.finish(token, Answer::Sent { queue, result }))
     }
 
     fn connected(&mut self, token: Token, result: i32) -> Option<Completion> {
@@ -783,6 +762,10 @@ impl UringKeeper {
     /// The entry of an op failed, and if it does so again and again the op has too.
     #[cold]
     fn again_few_times(&mut self, token: Token, error: io::Error) -> Option<Completion> {
+        if self.ledger.is_cancelling(token) {
+            // Its cancels may have used up its attempts.
+            return Some(self.finish_cancelled(token));
+        }
         if let Some(flight) = self.ledger.get_mut(token)
             && flight.fruitless < FRUITLESS_MOST
         {

@@ -129,7 +129,6 @@ fn each_form_that_is_refused_is_done_without() {
     const ACCEPT: &[u8] = &[opcode::AcceptMulti::CODE];
     const RECEIVE: &[u8] = &[opcode::RecvMulti::CODE];
     const BOTH: &[u8] = &[opcode::AcceptMulti::CODE, opcode::RecvMulti::CODE];
-    const SENDS: &[u8] = &[opcode::Send::CODE, opcode::SendMsg::CODE];
     let none = Denied::default();
     for (denied, accepts, receives) in [
         (none, true, true),
@@ -137,7 +136,6 @@ fn each_form_that_is_refused_is_done_without() {
         (Denied { entries: RECEIVE, ..none }, true, false),
         (Denied { buffer_ring: true, ..none }, true, false),
         (Denied { entries: BOTH, buffer_ring: true }, false, false),
-        (Denied { entries: SENDS, ..none }, true, true),
     ] {
         let Some(mut keeper) = restricted(&Config::default(), denied) else { return };
         let without = Config::default().without;
