@@ -9,12 +9,29 @@
 //! [`wait`](Backend::wait) asks the kernel for news and sleeps if told to. After each of them
 //! [`next`](Backend::next) gives out the completions one by one, so that each goes straight to whom
 //! it is for. None of them runs user code.
-//! The keepers are [`epoll`] and [`uring`].
+//! The keepers are [`epoll`] and [`uring`]; tests play a third kernel (`backend/simulated.rs`).
+//!
+//! The small print, which `backend/conformance.rs` holds every keeper to:
+//!
+//! - An op is over when its last completion is drawn, and not before: until then its token names it, the
+//!   direction of its descriptor is taken, and the gauges count it.
+//! - A cancel may lose its race: what came before it took effect is told first, and the last completion is
+//!   then the op's own or `Cancelled`. What is not told stays in the kernel for the next op (KEPT).
+//! - A send that ends gives its queue back, cancelled, failed or done; what was taken is gone from it.
+//! - `EAGAIN`, `EINTR` and the errors of a single connection that is gone end no op and reach no sink. An
+//!   error that would come again for ever ends it.
+//! - The end of a file is told again to whoever asks again. A poll is level; a watch may begin with the
+//!   state as it is.
+//! - A wait does not sleep while completions are undrawn, ops wait to be ended, the bell has rung, or a
+//!   descriptor was closed of which [`take_closed`](Backend::take_closed) has not told yet.
+//! - Time is that of [`clock`](Backend::clock): a wait ends at its deadline by it, never before.
 //!
 //! A forked child shares with its parent whatever the keeper has in the kernel. There nothing is asked of
 //! it any more but to [give up](Backend::give_up) ops and to be [shut](Backend::shut), and neither may
 //! reach the kernel but to close descriptors.
 
+#[cfg(test)]
+mod conformance;
 pub(crate) mod descriptor;
 mod direct;
 mod epoll;
