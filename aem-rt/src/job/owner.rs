@@ -38,8 +38,8 @@ pub(crate) const FINISH_ROUNDS: usize = 1_000;
 /// destructors that spawn more than one each: a tenth of a second's work, and some megabytes.
 const FINISH_BIRTHS: usize = 100_000;
 
-/// So often the end of a worker waits a millisecond for a thread that is in the middle of a wake: it has marked
-/// a job, and not yet sent the mail that will end it. The scheduler may have taken it off its core there.
+/// So often the end of a worker waits a millisecond for a thread that is in the middle of a wake: it has
+/// marked a job, and not yet sent the mail that will end it. The scheduler may have taken it off its core.
 const FINISH_STALLS: usize = 1_000;
 
 /// What the inject queue carries.
