@@ -96,6 +96,8 @@ struct Flight {
     stage: Stage,
     /// Whether the kernel refused the form that does most.
     by_hand: bool,
+    /// Whether a call of ours has been made for it.
+    tried: bool,
     /// How many entries in a row ended without an answer.
     fruitless: u8,
 }
@@ -280,8 +282,8 @@ impl UringKeeper {
             assert!(!taken, "two ops on one direction of a descriptor");
         }
         self.sends += usize::from(matches!(op, Op::Send { .. }));
-        let (stage, by_hand, fruitless) = (Stage::Due, false, 0);
-        let token = self.ledger.insert(Flight { op, stage, by_hand, fruitless });
+        let (stage, by_hand, tried, fruitless) = (Stage::Due, false, false, 0);
+        let token = self.ledger.insert(Flight { op, stage, by_hand, tried, fruitless });
         self.due.push_back(token);
         token
     }
@@ -472,6 +474,16 @@ impl UringKeeper {
                 && flight.stage == Stage::Due
             {
                 let stage = form(&flight.op, flight.by_hand, self.forms, &self.buffers);
+                if stage == Stage::Readiness
+                    && matches!(flight.op, Op::Accept { .. })
+                    && !std::mem::replace(&mut flight.tried, true)
+                {
+                    // What cannot accept is never ready; the call says so.
+                    self.due.pop_front();
+                    let last = self.accept_by_hand(token);
+                    self.done.extend(last);
+                    continue;
+                }
                 let pushed = entry::push(&mut self.ring, token, flight, stage);
                 let Pushed::Yes = pushed else { return false };
                 flight.stage = stage;

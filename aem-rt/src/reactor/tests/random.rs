@@ -341,11 +341,11 @@ impl World {
         }
         self.reactor.turn(Wait::Poll).unwrap();
         // The child of another test's fork may hold a copy for as long as it lives.
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         let is_closed = |lane: &Rc<Lane>| (&lane.peer).read(&mut [0]).is_ok();
         while !self.lanes.iter().all(is_closed) {
             assert!(start.elapsed() < PATIENCE, "seed {seed}: a descriptor is left open");
-            std::thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(self.reactor.operations_and_descriptors(), (0, 0), "seed {seed}");
         self.lanes.iter().map(|lane| lane.answers.get()).sum()
