@@ -9,7 +9,7 @@ use std::io;
 use std::sync::OnceLock;
 
 use super::OPCODES;
-use crate::sys::ring::{Ring, Shape};
+use crate::sys::ring::{Ring, Shape, Sleep};
 
 /// A ring with fewer entries than this is of no use.
 const FEWEST: u32 = 8;
@@ -66,7 +66,7 @@ impl Without {
 ///
 /// See [`why_not`].
 pub(super) fn open(mut shape: Shape) -> io::Result<Ring> {
-    let ring = loop {
+    let mut ring = loop {
         let error = match Ring::open(&shape) {
             Ok(ring) => break ring,
             Err(error) => error,
@@ -90,6 +90,8 @@ pub(super) fn open(mut shape: Shape) -> io::Result<Ring> {
         let name = OPCODES.iter().find(|(code, _)| *code == missing).map_or("?", |(_, name)| name);
         return Err(unsupported(format!("the kernel's io_uring has no {name}")));
     }
+    // A filter may grant the rest and deny this: better heard here than by the first turn.
+    ring.enter(Sleep::No)?;
     Ok(ring)
 }
 
