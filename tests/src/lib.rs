@@ -8,6 +8,7 @@ pub mod elsewhere;
 pub mod forked;
 pub mod keepers;
 pub mod limits;
+pub mod messages;
 pub mod proc;
 pub mod random;
 pub mod requirement;
