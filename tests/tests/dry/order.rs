@@ -9,7 +9,6 @@ use aem::time::{sleep, timeout};
 use aem_tests::keepers;
 use aem_tests::random::Random;
 use aem_tests::scale::scaled_count;
-use aem_tests::watch::watched_on;
 use futures::future::{join, join_all};
 
 use super::{LIMIT, ONE_BUFFER};
@@ -95,7 +94,8 @@ fn few_buffers_keep_bytes_in_order() {
     for keeper in keepers::both() {
         for buffers in [0, 1, 2, 9] {
             let pool = buffers * ONE_BUFFER;
-            watched_on(keepers::builder(keeper).pool(pool), async |_| {
+            let runtime = keepers::builder(keeper).pool(pool).build().expect("a runtime");
+            runtime.block_on(async {
                 timeout(LIMIT, exchange(length)).await.expect("it hangs");
             });
         }
