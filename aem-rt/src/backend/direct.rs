@@ -1,13 +1,55 @@
-//! What every keeper may do itself, without waiting: accept who is there, send what there is room for, tell
-//! whose an error is.
+//! What every keeper may do itself: accept who is there, send what there is room for, tell whose an error is,
+//! bear with a kernel that has no room.
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use super::descriptor::Descriptor;
 use super::op::Answer;
 use crate::payload::SendQueue;
 use crate::sys::socket;
+
+/// So often in a row the kernel may say that it has no room for what we ask before that is an error.
+const REFUSED_MOST: u32 = 1_000;
+
+/// How long we let it be then. A thousand of these are a second.
+const REFUSED_PAUSE: Duration = Duration::from_millis(1);
+
+/// How long a kernel that cannot wait for us at the moment is borne with.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    /// How often in a row it refused.
+    refused: u32,
+}
+
+impl Patience {
+    /// The kernel refused to wait. It is let be for a while, unless there is something to do without it.
+    ///
+    /// # Errors
+    ///
+    /// The same, if it will not pass, or has not passed for long.
+    #[cold]
+    pub(super) fn after(&mut self, error: io::Error, busy: bool) -> io::Result<()> {
+        use libc::{EAGAIN, EBUSY, EMFILE, ENFILE, ENOMEM};
+        let number = error.raw_os_error();
+        let passes = matches!(number, Some(EAGAIN | EBUSY | EMFILE | ENFILE | ENOMEM));
+        if !passes || self.refused == REFUSED_MOST {
+            return Err(error);
+        }
+        self.refused += 1;
+        if !busy {
+            std::thread::sleep(REFUSED_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// The kernel had news.
+    #[inline]
+    pub(super) fn restore(&mut self) {
+        self.refused = 0;
+    }
+}
 
 /// Sends what one call takes, and says how much that was and whether it was less than there is.
 #[inline]

@@ -26,7 +26,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::descriptor::{Descriptor, Hold, Port as PortId, Registry};
-use super::direct::{self, Accepted, send};
+use super::direct::{self, Accepted, Patience, send};
 use super::ledger::{Ledger, Token};
 use super::op::{Answer, Completion, Interest, Op};
 use super::pool::{Pool, Reception};
@@ -125,6 +125,7 @@ pub(crate) struct EpollKeeper {
     closed: usize,
     /// Sends that are under way.
     sends: usize,
+    patience: Patience,
 }
 
 impl EpollKeeper {
@@ -148,6 +149,7 @@ impl EpollKeeper {
             pool: Pool::new(config.pool_bytes, config.buffer_size)?,
             closed: 0,
             sends: 0,
+            patience: Patience::default(),
         })
     }
 
@@ -306,7 +308,11 @@ impl EpollKeeper {
         let busy = !idle || self.closed > 0;
         let wait = if busy { Some(Duration::ZERO) } else { wait };
         self.seen = 0;
-        self.registry.epoll().wait(&mut self.events, wait)
+        match self.registry.epoll().wait(&mut self.events, wait) {
+            Ok(()) => self.patience.restore(),
+            Err(error) => return self.patience.after(error, busy),
+        }
+        Ok(())
     }
 
     #[inline]

@@ -34,7 +34,9 @@ use io_uring::{cqueue, opcode};
 use slab::Slab;
 
 use super::descriptor::{Descriptor, Hold, Port as PortId, Registry};
-use super::direct::{self, Accepted, is_of_the_connection, is_perhaps_of_the_connection, send};
+use super::direct::{
+    self, Accepted, Patience, is_of_the_connection, is_perhaps_of_the_connection, send,
+};
 use super::ledger::{Ledger, Token};
 use super::op::{Answer, Completion, Interest, Op};
 use super::pool::{Pool, Reception};
@@ -57,12 +59,6 @@ const REAPED_PER_WAIT: usize = 1024;
 
 /// So often in a row an entry may end without an answer, and be pushed again, before its error is told.
 const FRUITLESS_MOST: u8 = 16;
-
-/// So often in a row the kernel may say that it has no memory for what we ask before that is an error.
-const REFUSED_MOST: u32 = 1_000;
-
-/// How long we let it be then. A thousand of these are a second.
-const REFUSED_PAUSE: Duration = Duration::from_millis(1);
 
 /// The key of the bell; those of ops are larger.
 const BELL: u64 = 0;
@@ -149,8 +145,7 @@ pub(crate) struct UringKeeper {
     closed: usize,
     /// Sends that are under way.
     sends: usize,
-    /// How often in a row the kernel had no memory for what we asked.
-    refused: u32,
+    patience: Patience,
 }
 
 impl UringKeeper {
@@ -201,7 +196,7 @@ impl UringKeeper {
             done: VecDeque::new(),
             closed: 0,
             sends: 0,
-            refused: 0,
+            patience: Patience::default(),
         })
     }
 
@@ -332,7 +327,7 @@ impl UringKeeper {
         self.seen = 0;
         self.ring.reap(&mut self.completions);
         if self.completions.len() > 0 {
-            self.refused = 0;
+            self.patience.restore();
         }
         result
     }
@@ -426,7 +421,8 @@ impl UringKeeper {
             match self.ring.enter(sleep) {
                 Ok(()) if filled => return Ok(()),
                 Ok(()) => {}
-                Err(error) => return self.refused(error),
+                // It keeps what it did not take.
+                Err(error) => return self.patience.after(error, self.ring.has_completions()),
             }
         }
     }
@@ -437,21 +433,6 @@ impl UringKeeper {
             || !self.done.is_empty()
             || self.closed > 0
             || self.ring.has_completions()
-    }
-
-    /// The kernel has no room for what we ask at the moment; it keeps what it did not take.
-    #[cold]
-    fn refused(&mut self, error: io::Error) -> io::Result<()> {
-        let passes =
-            matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY | libc::ENOMEM));
-        if !passes || self.refused == REFUSED_MOST {
-            return Err(error);
-        }
-        self.refused += 1;
-        if !self.ring.has_completions() {
-            std::thread::sleep(REFUSED_PAUSE);
-        }
-        Ok(())
     }
 
     /// Pushes what is due as far as there is room; true if that is all of it.
