@@ -75,6 +75,12 @@ impl Program {
         }
     }
 
+    /// The next line of its standard output, if there is one before its end and within `limit`.
+    #[must_use]
+    pub fn try_line(&mut self, limit: Duration) -> Option<String> {
+        self.lines.recv_timeout(limit).ok()
+    }
+
     /// Sends it a line.
     ///
     /// # Panics
