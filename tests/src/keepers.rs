@@ -1,6 +1,7 @@
 //! The keepers that a test runs on: both from one command, whatever `AEM_BACKEND` says.
 //!
-//! A machine whose kernel refuses io_uring skips that half aloud, and fails if `AEM_REQUIRE` names `io_uring`.
+//! A machine whose kernel refuses io_uring skips that half aloud, and fails if `AEM_REQUIRE` names
+//! `io_uring`.
 
 use std::process::Command;
 

@@ -99,7 +99,7 @@ fn a_user_who_may_lock_little_or_no_memory_is_served() {
         for (said, instead) in [(auto, "epoll"), (forced, "error")] {
             let is_granted = said.kind == "io_uring" && said.echoed;
             let is_refused = said.kind == instead && said.reason.contains("lock");
-            // Each for itself: the kernel takes its time to count the memory of a process as free that has ended.
+            // Each for itself: the kernel takes its time to count the memory of an ended process as free.
             assert!(is_granted || is_refused, "{how}: {said:?}");
             assert!(said.echoed || instead == "error", "{how}: {said:?}");
         }

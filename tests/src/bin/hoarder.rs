@@ -2,8 +2,8 @@
 //!
 //! It prints where it listens. `keep` holds the chunks of the first message of each connection while it
 //! waits for the second one, with a pool of so many bytes. `hold` blocks its loop in a handler from the line
-//! `hold` to the next line, and counts what every connection has sent. Both print `done` and what they counted
-//! when so many connections have ended.
+//! `hold` to the next line, and counts what every connection has sent. Both print `done` and what they
+//! counted when so many connections have ended.
 
 use std::cell::Cell;
 use std::io::{self, BufRead};

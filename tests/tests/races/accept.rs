@@ -49,8 +49,8 @@ fn connect_until_over(address: SocketAddr, fates: &Fates, seed: u64) -> Duration
     worst
 }
 
-/// Accepts, and stops doing so after a time or a number of polls; true if it had to be cut short. At times the
-/// loop stands still before or after that, so that clients come between the last turn and the cancel.
+/// Accepts, and stops doing so after a time or a number of polls; true if it had to be cut short. At times
+/// the loop stands still before or after that, so that clients come between the last turn and the cancel.
 async fn accept_for_a_while(listener: &TcpListener, random: &mut Random) -> bool {
     let pause = Duration::from_micros(random.below(MOST_US) as u64);
     let accepted = match random.below(4) {
