@@ -1,8 +1,8 @@
-//! System calls that fail once, whichever and whenever: an error or none, never a hang, a panic, a wrong wake.
+//! System calls that fail once, whichever and whenever: an error or none, never a hang or a wrong wake.
 //!
 //! `strace` has the n-th call of a name fail with an error number, in a program that exchanges bytes and
-//! checks what it is woken with. A run without faults counts the calls, so that every fault is one that happens.
-//! `AEM_TEST_SCALE=1` runs all of the table, less than that a sample that is spread over it.
+//! checks what it is woken with. A run without faults counts the calls, so that every fault is one that
+//! happens. `AEM_TEST_SCALE=1` runs all of the table, less than that a sample that is spread over it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -95,8 +95,8 @@ fn faults(keeper: Backend) -> Vec<Fault> {
     };
     let mut faults = Vec::new();
     for call in CALLS {
-        // To such a call `EAGAIN` says that there is nothing now; where there is something the kernel never says it,
-        // and whoever waits for a change then waits for ever, whoever he is.
+        // To such a call `EAGAIN` says that there is nothing now; where there is something the kernel never
+        // says it, and whoever waits for a change then waits for ever, whoever he is.
         let would_lie = keeper == Backend::Epoll && ASKED_AFTER_AN_EDGE.contains(call);
         let errors = ERRORS.iter().filter(|error| !(would_lie && **error == "EAGAIN"));
         let before = count(&seen[..begin], call);
@@ -171,7 +171,7 @@ fn calls_that_fail_end_in_an_error_or_in_none() {
         }
     }
     println!(
-        "{wanted} of {} faults: {fine} without an error, {failed} with one, {not_reached} not reached",
+        "{wanted} of {}: {fine} without an error, {failed} with one, {not_reached} not reached",
         table.len()
     );
     assert!(wrong.is_empty(), "{} of {wanted} went wrong:\n{}", wrong.len(), wrong.join("\n"));

@@ -1,8 +1,8 @@
 //! A fixed exchange between a few clients and an echo server, with timers in between, on one loop.
 //!
-//! Whoever is woken checks what for: the bytes are his own and the next ones, a timer is not early. It prints
-//! `ok`, or `error` and what failed first; only what must never be is another end: a panic, a wrong byte (exit
-//! status 3), a hang (its own alarm ends it).
+//! Whoever is woken checks what for: the bytes are his own and the next ones, a timer is not early. It
+//! prints `ok`, or `error` and what failed first; only what must never be is another end: a panic, a wrong
+//! byte (exit status 3), a hang (its own alarm ends it).
 
 use std::cell::RefCell;
 use std::io;
