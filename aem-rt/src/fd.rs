@@ -34,7 +34,7 @@ use futures::stream::{FusedStream, Stream};
 
 pub use crate::backend::Interest;
 use crate::backend::{Descriptor, Op};
-use crate::reactor::{Answer, Reactor, Sink, Token, Waiters, Wakes, home};
+use crate::reactor::{Answer, Completion, Reactor, Sink, Token, Waiters, Wakes, home};
 use crate::runtime::{context, yield_now};
 
 /// A value with a descriptor, and its readiness. Clones share both.
@@ -108,7 +108,8 @@ const CALLERS_MAX: usize = 64;
 const SIDES: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Interest::PRIORITY];
 
 impl Sink for Core {
-    fn complete(self: Rc<Self>, token: Token, _: Answer, more: bool, wakes: &mut Wakes) {
+    fn complete(self: Rc<Self>, completion: Completion, wakes: &mut Wakes) {
+        let Completion { token, more, .. } = completion;
         // Whatever the answer is: who is woken asks again, and is told of an error by the kernel itself.
         for side in self.sides.iter().filter(|side| side.token.get() == Some(token)) {
             if !more {
@@ -343,8 +344,8 @@ struct Answered {
 }
 
 impl Sink for Answered {
-    fn complete(self: Rc<Self>, _: Token, answer: Answer, _: bool, wakes: &mut Wakes) {
-        let answer = match answer {
+    fn complete(self: Rc<Self>, completion: Completion, wakes: &mut Wakes) {
+        let answer = match completion.answer {
             Answer::Ready(interest) => Ok(interest),
             Answer::Failed(error) => Err(error),
             _ => Err(crate::reactor::ended()),

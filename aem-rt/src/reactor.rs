@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::backend::{Attach, Backend, Completion, Descriptor, Op};
+use crate::backend::{Attach, Backend, Descriptor, Op};
 use crate::payload::SendQueue;
 use crate::queue::Unpark;
 use crate::sync;
@@ -45,7 +45,7 @@ use timers::Timers;
 use waits::Waits;
 
 pub(crate) use crate::backend::{
-    Answer, BUFFER_SIZE, BackendKind, COMPLETIONS, Config, Token, Wanted, Without,
+    Answer, BUFFER_SIZE, BackendKind, COMPLETIONS, Completion, Config, Token, Wanted, Without,
 };
 pub(crate) use timers::TimerKey;
 pub(crate) use waiters::Waiters;
@@ -65,8 +65,8 @@ pub(crate) enum Wait {
 /// No user code may run in these. A waker that is to be called goes into `wakes`; one that is to
 /// be dropped may go there too, or must wait for a call from outside a turn.
 pub(crate) trait Sink {
-    /// Takes a completion. `more` is false for the last one of its op.
-    fn complete(self: Rc<Self>, token: Token, answer: Answer, more: bool, wakes: &mut Wakes);
+    /// Takes a completion of one of its ops.
+    fn complete(self: Rc<Self>, completion: Completion, wakes: &mut Wakes);
 
     /// Called once after a [`mark_dirty`](Reactor::mark_dirty), when the jobs that were ready have
     /// run: the time to send as one what was queued piece by piece.
@@ -490,10 +490,10 @@ impl Reactor {
         while self.backend.borrow().has_next() {
             // A statement of its own: the sink may ask anything of the backend.
             let completion = self.backend.borrow_mut().next();
-            let Some(Completion { token, answer, more }) = completion else { return };
-            let sink = self.waits.borrow_mut().find(token, more);
+            let Some(completion) = completion else { return };
+            let sink = self.waits.borrow_mut().find(completion.token, completion.more);
             if let Some(sink) = sink {
-                sink.complete(token, answer, more, wakes);
+                sink.complete(completion, wakes);
             }
         }
     }

@@ -27,7 +27,7 @@ use std::task::{Context, Poll, Waker};
 use futures::future::FusedFuture;
 
 use crate::backend::{Attach, Op};
-use crate::reactor::{Answer, Reactor, Sink, Token, Wakes, home};
+use crate::reactor::{Completion, Reactor, Sink, Token, Wakes, home};
 use crate::runtime::context;
 use crate::sys::signal::{self, Listening};
 
@@ -89,7 +89,7 @@ struct Bell {
 }
 
 impl Sink for Bell {
-    fn complete(self: Rc<Self>, _: Token, _: Answer, _: bool, wakes: &mut Wakes) {
+    fn complete(self: Rc<Self>, _: Completion, wakes: &mut Wakes) {
         // Whatever the answer is: the counters tell.
         wakes.extend(self.waker.take());
     }

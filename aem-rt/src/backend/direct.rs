@@ -52,7 +52,7 @@ impl Patience {
 }
 
 /// Sends what one call takes, and says how much that was and whether it was less than there is.
-#[inline]
+#[inline(always)]
 pub(super) fn send(socket: &Descriptor, queue: &mut SendQueue) -> io::Result<(usize, bool)> {
     let (offered, result) = match queue.front() {
         (front, true) => (front.len(), socket::send(socket.as_fd(), front)),

@@ -469,6 +469,30 @@ impl EpollKeeper {
     /// Tries the ops of a port that may succeed. Of two answers the second is left in `done`.
     #[inline]
     fn attempt(&mut self, index: usize) -> Option<Completion> {
+        let port = &mut self.ports[index];
+        if port.ask || port.writer.is_some() {
+            return self.attempt_all(index);
+        }
+        let token = port.reader?;
+        if port.read == Readiness::Drained {
+            return None;
+        }
+        let Some(Op::Receive { socket }) = self.ledger.get(token) else {
+            return self.read(token, index);
+        };
+        // What nearly every edge leads to: data that empty the socket, and no more to do about it.
+        let received = self.pool.receive(|buffer| socket::receive(socket.as_fd(), buffer));
+        match received {
+            Ok(Reception::Data { chunk, full: false }) if port.attached && !port.tail => {
+                port.read = Readiness::Drained;
+                Some(Completion { token, answer: Answer::Received(chunk), more: true })
+            }
+            received => self.received(token, index, received),
+        }
+    }
+
+    #[inline(never)]
+    fn attempt_all(&mut self, index: usize) -> Option<Completion> {
         if std::mem::take(&mut self.ports[index].ask) {
             self.ask(index);
         }
@@ -492,7 +516,6 @@ impl EpollKeeper {
     }
 
     /// Tries the op that accepts or receives.
-    #[inline]
     fn read(&mut self, token: Token, index: usize) -> Option<Completion> {
         match self.ledger.get(token) {
             Some(Op::Receive { socket }) => {
@@ -504,7 +527,7 @@ impl EpollKeeper {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn received(
         &mut self,
         token: Token,

@@ -64,7 +64,7 @@ impl Pool {
     }
 
     /// Calls `receive` with a buffer and makes a chunk of what it says it put there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn receive(
         &mut self,
         receive: impl FnOnce(&mut [u8]) -> io::Result<usize>,

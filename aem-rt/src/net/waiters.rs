@@ -63,6 +63,14 @@ impl Waiters {
         self.first.is_none() && self.others.is_none()
     }
 
+    /// Where nobody waits, this one does not either: who was woken need not be looked for again.
+    #[inline]
+    pub(super) fn forget_if_empty(&self, id: &mut WaitId) {
+        if self.is_empty() {
+            id.0 = 0;
+        }
+    }
+
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut Wait> {
         self.first.iter_mut().chain(self.others.iter_mut().flat_map(|others| others.iter_mut()))
     }
@@ -218,7 +226,7 @@ pub(super) struct RareWaiters(RefCell<Option<Box<Waiters>>>);
 
 impl RareWaiters {
     /// Whether nobody waits.
-    #[cfg(test)]
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.0.borrow().as_ref().is_none_or(|waiters| waiters.is_empty())
     }

@@ -3,8 +3,7 @@
 //!
 //! Nothing of theirs runs while a list is borrowed, so whatever runs may add to them.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -13,14 +12,16 @@ use super::{Sink, Wakes};
 /// See the head of this file.
 #[derive(Default)]
 pub(super) struct Mailbox {
-    dirty: RefCell<VecDeque<Rc<dyn Sink>>>,
+    dirty: RefCell<Vec<Rc<dyn Sink>>>,
+    /// An empty list, kept for its memory, that takes the place of `dirty` while that is gone through.
+    spare: Cell<Vec<Rc<dyn Sink>>>,
     freed: RefCell<Vec<Waker>>,
 }
 
 impl Mailbox {
     #[inline]
     pub(super) fn mark_dirty(&self, sink: Rc<dyn Sink>) {
-        self.dirty.borrow_mut().push_back(sink);
+        self.dirty.borrow_mut().push(sink);
     }
 
     /// Takes back the mark of `sink`, if it was the last one made.
@@ -28,7 +29,7 @@ impl Mailbox {
     pub(super) fn unmark_last(&self, sink: *const ()) -> bool {
         let mut dirty = self.dirty.borrow_mut();
         // One that is taken back here goes by the caller's own reference, and drops nothing.
-        dirty.pop_back_if(|last| std::ptr::eq(Rc::as_ptr(last).cast(), sink)).is_some()
+        dirty.pop_if(|last| std::ptr::eq(Rc::as_ptr(last).cast(), sink)).is_some()
     }
 
     pub(super) fn is_dirty(&self) -> bool {
@@ -38,12 +39,14 @@ impl Mailbox {
     /// Flushes those that were marked before this call; who marks himself again waits (BOUND).
     #[inline]
     pub(super) fn flush_dirty(&self, wakes: &mut Wakes) {
-        let marked = self.dirty.borrow().len();
-        for _ in 0..marked {
-            let sink = self.dirty.borrow_mut().pop_front();
-            let Some(sink) = sink else { return };
+        if !self.is_dirty() {
+            return;
+        }
+        let mut marked = self.dirty.replace(self.spare.take());
+        for sink in marked.drain(..) {
             sink.flush(wakes);
         }
+        self.spare.set(marked);
     }
 
     /// A task that asks again each time it is polled is noted once.

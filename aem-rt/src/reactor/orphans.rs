@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::{Reactor, Sink, Wakes};
-use crate::backend::{Answer, Descriptor, Op, Token};
+use crate::backend::{Answer, Completion, Descriptor, Op, Token};
 use crate::payload::SendQueue;
 
 /// How long a peer may take nothing before what it was to get is dropped: longer than a lost
@@ -155,11 +155,11 @@ impl Orphan {
 }
 
 impl Sink for Orphan {
-    fn complete(self: Rc<Self>, _: Token, answer: Answer, _more: bool, _wakes: &mut Wakes) {
+    fn complete(self: Rc<Self>, completion: Completion, _wakes: &mut Wakes) {
         self.sending.set(None);
         let Some(reactor) = self.reactor.upgrade() else { return };
         let this = reactor.orphans.alive.borrow().get(self.key.get()).cloned();
-        match (this, answer) {
+        match (this, completion.answer) {
             (Some(this), Answer::Sent { mut queue, result: Ok(_) }) => {
                 queue.append(self.rest.take());
                 self.rest.replace(*queue);

@@ -25,7 +25,8 @@ struct Log {
 }
 
 impl Sink for Log {
-    fn complete(self: Rc<Self>, _: Token, answer: Answer, more: bool, wakes: &mut Wakes) {
+    fn complete(self: Rc<Self>, completion: Completion, wakes: &mut Wakes) {
+        let Completion { answer, more, .. } = completion;
         let text = match answer {
             Answer::Received(chunk) => format!("{chunk:?}"),
             Answer::Sent { queue, result } => format!("sent {result:?}, left {}", queue.bytes()),
@@ -219,7 +220,7 @@ fn a_timer_wakes_its_latest_waker_and_never_early() {
 fn who_marks_himself_while_he_is_flushed_waits_a_turn() {
     struct Restless(Rc<Reactor>, Cell<usize>);
     impl Sink for Restless {
-        fn complete(self: Rc<Self>, _: Token, _: Answer, _: bool, _: &mut Wakes) {}
+        fn complete(self: Rc<Self>, _: Completion, _: &mut Wakes) {}
         fn flush(self: Rc<Self>, _: &mut Wakes) {
             self.1.set(self.1.get() + 1);
             if self.1.get() < 3 {

@@ -24,7 +24,7 @@ use crate::backend::{Attach, Descriptor, Op};
 use crate::net::internet_address;
 use crate::net::tcp_stream::TcpStream;
 use crate::net::waiters::{ANYTHING, Asker, WaitId, WaitList, poll_or_wait};
-use crate::reactor::{Answer, Reactor, Sink, TimerKey, Token, Wakes, home};
+use crate::reactor::{Answer, Completion, Reactor, Sink, TimerKey, Token, Wakes, home};
 use crate::runtime::context;
 
 /// Connections that wait here to be taken. A few turns' worth, so that taking them one by one
@@ -201,7 +201,8 @@ impl Listening {
 }
 
 impl Sink for Listening {
-    fn complete(self: Rc<Self>, _token: Token, answer: Answer, more: bool, wakes: &mut Wakes) {
+    fn complete(self: Rc<Self>, completion: Completion, wakes: &mut Wakes) {
+        let Completion { answer, more, .. } = completion;
         if !more {
             self.accept.set(Accept::Idle);
         }

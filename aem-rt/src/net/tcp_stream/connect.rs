@@ -14,7 +14,7 @@ use super::TcpStream;
 use crate::backend::{Answer, Attach, Op, Token};
 use crate::net::waiters::{ANYTHING, Asker, WaitId, Waiters, poll_or_wait};
 use crate::reactor::home;
-use crate::reactor::{Reactor, Sink, Wakes};
+use crate::reactor::{Completion, Reactor, Sink, Wakes};
 use crate::runtime::context;
 
 /// Tries the addresses one after the other.
@@ -82,8 +82,8 @@ struct Connecting {
 }
 
 impl Sink for Connecting {
-    fn complete(self: Rc<Self>, _token: Token, answer: Answer, _more: bool, wakes: &mut Wakes) {
-        self.outcome.set(Some(match answer {
+    fn complete(self: Rc<Self>, completion: Completion, wakes: &mut Wakes) {
+        self.outcome.set(Some(match completion.answer {
             Answer::Connected => Ok(()),
             Answer::Failed(error) => Err(error),
             _ => Err(io::Error::other("the runtime ended before the connection was made")),

@@ -25,7 +25,7 @@ use crate::net::kept::Kept;
 use crate::net::waiters::{ANYTHING, Asker, RareWaiters, WaitId, WaitList, Waiters, poll_or_wait};
 use crate::payload::{Payload, SendQueue};
 use crate::reactor::home;
-use crate::reactor::{self, Answer, Reactor, Sink, Token, Wakes};
+use crate::reactor::{self, Answer, Completion, Reactor, Sink, Token, Wakes};
 
 /// The shared part of a stream.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Connection {
 // Receiving.
 impl Connection {
     /// The next chunk, an empty one at the end of the file.
-    #[inline]
+    #[inline(always)]
     pub(super) fn poll_chunk(
         self: &Rc<Self>,
         cx: &Context<'_>,
@@ -101,8 +101,20 @@ impl Connection {
     ) -> Poll<io::Result<Chunk>> {
         if self.reactor.is_here() {
             if let Some(chunk) = self.inbox.borrow_mut().take_only() {
+                self.readers.borrow().forget_if_empty(wait);
                 return Poll::Ready(Ok(chunk));
             }
+        }
+        self.poll_chunk_or_wait(cx, wait)
+    }
+
+    #[inline(never)]
+    fn poll_chunk_or_wait(
+        self: &Rc<Self>,
+        cx: &Context<'_>,
+        wait: &mut WaitId,
+    ) -> Poll<io::Result<Chunk>> {
+        if self.reactor.is_here() {
             // While a receive is under way, nothing has ended.
             if let Receive::Armed(_) = self.receive.get()
                 && self.inbox.borrow().is_empty()
@@ -169,13 +181,13 @@ impl Connection {
 
     /// An answer to the receive.
     #[inline]
-    fn received(&self, answer: Answer, more: bool, wakes: &mut Wakes) {
-        if !more {
+    fn received(&self, completion: Completion, wakes: &mut Wakes) {
+        if !completion.more {
             self.receive.set(Receive::Idle);
         }
         let wanted = !self.readers.borrow().is_empty();
         let mut inbox = self.inbox.borrow_mut();
-        match answer {
+        match completion.answer {
             Answer::Received(chunk) => inbox.push(chunk, wanted),
             Answer::EndOfFile => inbox.end_of_file(),
             Answer::Failed(error) => inbox.fail(Kept::new(&error)),
@@ -227,30 +239,64 @@ impl Connection {
         }
     }
 
-    /// Sends what is queued now and not when the jobs that are ready have run, if nobody else has a
-    /// handle to add to it until then. For one who waits for that: it saves him another run.
-    #[inline]
-    pub(super) fn flush_if_alone(self: &Rc<Self>) {
-        if let Send::Due = self.send.get()
-            && Rc::strong_count(self) == LONE_SENDER
-            && self.reactor.is_here()
-            && self.reactor.may_flush_now(self)
-        {
-            let mut wakes = Wakes::default();
-            Rc::clone(self).flush(&mut wakes);
-            self.reactor.wake_all(wakes);
-        }
-    }
-
     /// Waits until the bytes before `position` are with the kernel.
+    ///
+    /// If nobody else has a handle to add to what is queued, it is sent now and not when the jobs that are
+    /// ready have run: it saves the one who waits for it another run.
+    #[inline]
     pub(super) fn poll_handed(
-        &self,
+        self: &Rc<Self>,
         cx: &Context<'_>,
         wait: &mut WaitId,
         position: u64,
     ) -> Poll<io::Result<()>> {
         home::check(&self.reactor)?;
+        if let Send::Due = self.send.get()
+            && Rc::strong_count(self) == LONE_SENDER
+            && self.reactor.may_flush_now(self)
+            && let Some(sent) = self.send_now()
+        {
+            self.flushed_alone(sent);
+        }
         self.poll_outbox(cx, Asker::Future(wait), |outbox| outbox.check_handed(position))
+    }
+
+    /// More than that what was queued is sent is to be done.
+    #[cold]
+    fn flushed_alone(self: &Rc<Self>, sent: Option<io::Result<usize>>) {
+        let mut wakes = Wakes::default();
+        self.flushed(sent, &mut wakes);
+        self.reactor.wake_all(wakes);
+    }
+
+    /// Sends what one call takes of what is due. Unless that was all, and nothing else is to be done about
+    /// it, what came of it comes back, for [`flushed`](Self::flushed).
+    #[inline]
+    fn send_now(&self) -> Option<Option<io::Result<usize>>> {
+        self.send.set(Send::Idle);
+        let mut outbox = self.outbox.borrow_mut();
+        if !outbox.has_more() {
+            return None;
+        }
+        let sent = self.reactor.send_now(&self.socket, outbox.queue());
+        if let Some(Ok(n)) = sent
+            && outbox.hand_over(n)
+            && self.writers.is_empty()
+        {
+            return None;
+        }
+        Some(sent)
+    }
+
+    /// Has the rest sent, and tells those who wait what came of it so far.
+    #[inline(never)]
+    fn flushed(self: &Rc<Self>, sent: Option<io::Result<usize>>, wakes: &mut Wakes) {
+        if let Some(result) = sent {
+            self.sent(result.map(drop), wakes);
+        }
+        if self.outbox.borrow().has_more() {
+            self.submit_rest(wakes);
+        }
     }
 
     /// Waits until all bytes before `position` are with the kernel and nothing failed.
@@ -341,19 +387,18 @@ impl Connection {
         self.send.set(Send::Idle);
         let not_wanted = self.outbox.borrow_mut().take_back(queue);
         drop(not_wanted);
+        let result = result.map(|n| {
+            self.outbox.borrow_mut().hand_over(n);
+        });
         self.sent(result, wakes);
         self.make_due();
     }
 
-    /// The kernel has taken so many bytes, or takes no more at all.
-    #[inline]
-    fn sent(&self, result: io::Result<usize>, wakes: &mut Wakes) {
-        match result {
-            Ok(n) => self.outbox.borrow_mut().hand_over(n),
-            Err(error) => {
-                let dropped = self.outbox.borrow_mut().fail(Kept::new(&error));
-                drop(dropped);
-            }
+    /// The kernel has taken some bytes, or takes no more at all.
+    fn sent(&self, result: io::Result<()>, wakes: &mut Wakes) {
+        if let Err(error) = result {
+            let dropped = self.outbox.borrow_mut().fail(Kept::new(&error));
+            drop(dropped);
         }
         let reached = self.outbox.borrow().reached();
         self.writers.wake_reached(reached, wakes);
@@ -363,12 +408,17 @@ impl Connection {
 }
 
 impl Sink for Connection {
-    fn complete(self: Rc<Self>, token: Token, answer: Answer, more: bool, wakes: &mut Wakes) {
-        match (self.receive.get(), self.send.get()) {
-            (Receive::Armed(own) | Receive::Ending(own), _) if own == token => {
-                self.received(answer, more, wakes);
+    fn complete(self: Rc<Self>, completion: Completion, wakes: &mut Wakes) {
+        let token = completion.token;
+        match self.receive.get() {
+            Receive::Armed(own) | Receive::Ending(own) if own == token => {
+                return self.received(completion, wakes);
             }
-            (_, Send::InFlight(own)) if own == token => match answer {
+            _ => {}
+        }
+        let answer = completion.answer;
+        match self.send.get() {
+            Send::InFlight(own) if own == token => match answer {
                 Answer::Sent { queue, result } => self.answered(*queue, result, wakes),
                 Answer::Cancelled(queue) => {
                     let queue = queue.map_or_else(SendQueue::default, |queue| *queue);
@@ -383,18 +433,8 @@ impl Sink for Connection {
     /// Sends all that is queued, at once if that can be, else by an op that waits for room.
     fn flush(self: Rc<Self>, wakes: &mut Wakes) {
         let Send::Due = self.send.get() else { return };
-        self.send.set(Send::Idle);
-        let mut outbox = self.outbox.borrow_mut();
-        if outbox.has_more() {
-            let sent = self.reactor.send_now(&self.socket, outbox.queue());
-            let rest = outbox.has_more();
-            drop(outbox);
-            if let Some(result) = sent {
-                self.sent(result, wakes);
-            }
-            if rest {
-                self.submit_rest(wakes);
-            }
+        if let Some(sent) = self.send_now() {
+            self.flushed(sent, wakes);
         }
         if Rc::strong_count(&self) == 1 {
             // The last handle is gone, and with it goes all this: a waker that a poll function left

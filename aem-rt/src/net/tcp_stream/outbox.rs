@@ -100,10 +100,11 @@ impl Outbox {
         &mut self.queue
     }
 
-    /// The kernel took `n` bytes more.
+    /// The kernel took `n` bytes more. True if that was all, and no end is to follow.
     #[inline]
-    pub(super) fn hand_over(&mut self, n: usize) {
+    pub(super) fn hand_over(&mut self, n: usize) -> bool {
         self.handed += n as u64;
+        self.handed == self.accepted && self.fin == Fin::NotAsked
     }
 
     /// An op is over, and `left` is what the kernel did not take. It comes back again if sending

@@ -47,7 +47,6 @@ impl Future for Sending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let State::Queued { stream, position, wait } = &mut self.0 {
-            stream.flush_if_alone();
             std::task::ready!(stream.poll_handed(cx, wait, *position))?;
         }
         match std::mem::replace(&mut self.0, State::Done) {

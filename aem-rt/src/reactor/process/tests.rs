@@ -8,9 +8,9 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use super::*;
-use crate::backend::{Answer, Attach, Config, Descriptor, Op};
+use crate::backend::{Attach, Config, Descriptor, Op};
 use crate::payload::SendQueue;
-use crate::reactor::{Sink, Wait, Wakes};
+use crate::reactor::{Completion, Sink, Wait, Wakes};
 use crate::sys::child::{forked, in_child};
 
 /// A sink that counts what it gets.
@@ -18,7 +18,7 @@ use crate::sys::child::{forked, in_child};
 struct Count(std::cell::Cell<usize>);
 
 impl Sink for Count {
-    fn complete(self: Rc<Self>, _: Token, _: Answer, _: bool, _: &mut Wakes) {
+    fn complete(self: Rc<Self>, _: Completion, _: &mut Wakes) {
         self.0.set(self.0.get() + 1);
     }
 }

@@ -49,7 +49,8 @@ struct Note {
 }
 
 impl Sink for Note {
-    fn complete(self: Rc<Self>, token: Token, answer: Answer, more: bool, _: &mut Wakes) {
+    fn complete(self: Rc<Self>, completion: Completion, _: &mut Wakes) {
+        let Completion { token, answer, more } = completion;
         let (seed, lane) = (self.seed, &self.lane);
         assert_eq!(self.token.get(), Some(token), "seed {seed}: FRESH");
         assert!(!self.over.replace(!more), "seed {seed}: ONCE: {answer:?} after the last answer");
