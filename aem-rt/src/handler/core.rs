@@ -65,6 +65,10 @@ const POLLED: u16 = 1 << 9;
 const READ: u16 = 1 << 10;
 /// It is ending: what it was is dropped now, and code of the user may look on.
 const ENDING: u16 = 1 << 11;
+/// Another handler follows when the event in progress has ended.
+const SUCCEEDED: u16 = 1 << 12;
+/// The handler is a plain closure: it is never busy and always ready.
+const PLAIN: u16 = 1 << 13;
 
 pin_project! {
     /// The work of a handler's job.
@@ -72,12 +76,23 @@ pin_project! {
         #[pin]
         source: PinSlot<S>,
         face: Cell<Option<BoxFace<S::Item>>>,
-        // The handler that follows when the event in progress has ended.
-        successor: Cell<Option<BoxFace<S::Item>>>,
+        rare: Cell<Option<Box<Rare<S::Item>>>>,
         flags: Cell<u16>,
-        ending: Cell<Option<Ending>>,
-        on_end: Cell<Option<OnEnd>>,
-        membership: Cell<Option<Membership>>,
+    }
+}
+
+/// What few have while they run. It costs the others a word.
+struct Rare<I> {
+    /// The handler that follows when the event in progress has ended.
+    successor: Option<BoxFace<I>>,
+    ending: Option<Ending>,
+    on_end: Option<OnEnd>,
+    membership: Option<Membership>,
+}
+
+impl<I> Default for Rare<I> {
+    fn default() -> Self {
+        Rare { successor: None, ending: None, on_end: None, membership: None }
     }
 }
 
@@ -114,14 +129,12 @@ pub(super) enum Pauser {
 
 impl<S: Stream + 'static> Core<S> {
     pub(super) fn new(source: S, face: BoxFace<S::Item>) -> Self {
+        let plain = if face.is_plain() { PLAIN } else { 0 };
         Core {
             source: PinSlot::new(source),
             face: Cell::new(Some(face)),
-            successor: Cell::new(None),
-            flags: Cell::new(HELD),
-            ending: Cell::new(None),
-            on_end: Cell::new(None),
-            membership: Cell::new(None),
+            rare: Cell::new(None),
+            flags: Cell::new(HELD | plain),
         }
     }
 
@@ -137,6 +150,51 @@ impl<S: Stream + 'static> Core<S> {
         self.flags.set(self.flags.get() & !flag);
     }
 
+    /// Has `act` move something in or out of the rare parts; what it takes is used after that.
+    fn rarely<R>(&self, act: impl FnOnce(&mut Rare<S::Item>) -> R) -> R {
+        let mut rare = self.rare.take().unwrap_or_default();
+        let result = act(&mut rare);
+        self.rare.set(Some(rare));
+        result
+    }
+
+    /// The same to take something out, or to look whether it is there.
+    fn of_rare<R: Default>(&self, act: impl FnOnce(&mut Rare<S::Item>) -> R) -> R {
+        let Some(mut rare) = self.rare.take() else { return R::default() };
+        let result = act(&mut rare);
+        self.rare.set(Some(rare));
+        result
+    }
+
+    #[cold]
+    fn take_successor(&self) -> Option<BoxFace<S::Item>> {
+        self.clear(SUCCEEDED);
+        self.of_rare(|rare| rare.successor.take())
+    }
+
+    #[cold]
+    fn set_successor(&self, new: BoxFace<S::Item>) {
+        let old = self.rarely(|rare| rare.successor.replace(new));
+        self.set(SUCCEEDED);
+        discard(old);
+    }
+
+    fn take_kept_ending(&self) -> Option<Ending> {
+        self.of_rare(|rare| rare.ending.take())
+    }
+
+    fn keep_ending(&self, ending: Ending) {
+        self.rarely(|rare| rare.ending = Some(ending));
+    }
+
+    /// Notes what sort of handler the present one is.
+    fn note_face(&self, face: &BoxFace<S::Item>) {
+        self.clear(PLAIN);
+        if face.is_plain() {
+            self.set(PLAIN);
+        }
+    }
+
     /// Puts another handler in. False, and the new one dropped, if none will run any more.
     pub(super) fn replace(&self, new: BoxFace<S::Item>) -> bool {
         if self.has(STOPPED | LAST | ENDING | ENDED) {
@@ -146,6 +204,7 @@ impl<S: Stream + 'static> Core<S> {
         match self.face.take() {
             Some(mut old) if !old.is_busy() && !self.has(RUNNING) => {
                 old.retire();
+                self.note_face(&new);
                 self.face.set(Some(new));
                 discard(old);
             }
@@ -154,7 +213,7 @@ impl<S: Stream + 'static> Core<S> {
                 if face.is_some() {
                     self.face.set(face);
                 }
-                discard(self.successor.replace(Some(new)));
+                self.set_successor(new);
             }
         }
         true
@@ -213,12 +272,11 @@ impl<S: Stream + 'static> Core<S> {
     ) -> Poll<Step> {
         loop {
             *left -= 1;
-            let step = if face.is_busy() {
+            let step = if !self.has(PLAIN) && face.is_busy() {
                 face.resume(context).map(Step::Said)
             } else {
-                if let Some(successor) = self.successor.take() {
-                    face.retire();
-                    discard(std::mem::replace(face, successor));
+                if self.has(SUCCEEDED) {
+                    self.let_successor_in(face);
                     if self.has(STOPPED) {
                         return Poll::Ready(Step::Said(Ok(Next::Stop)));
                     }
@@ -241,12 +299,14 @@ impl<S: Stream + 'static> Core<S> {
         context: &mut Context<'_>,
     ) -> Poll<Step> {
         if !self.has(EXHAUSTED | LAST) {
-            match face.poll_ready(context) {
-                Poll::Ready(Ok(Next::Keep)) if self.has(PAUSED | SCOPE_PAUSED) => {
-                    return Poll::Pending;
+            if !self.has(PLAIN) {
+                match face.poll_ready(context) {
+                    Poll::Ready(Ok(Next::Keep)) => {}
+                    other => return other.map(Step::Said),
                 }
-                Poll::Ready(Ok(Next::Keep)) => {}
-                other => return other.map(Step::Said),
+            }
+            if self.has(PAUSED | SCOPE_PAUSED) {
+                return Poll::Pending;
             }
             match self.poll_source(context) {
                 Poll::Pending => return Poll::Pending,
@@ -287,16 +347,24 @@ impl<S: Stream + 'static> Core<S> {
         face: &mut BoxFace<S::Item>,
         context: &mut Context<'_>,
     ) -> Poll<Step> {
-        if let Some(successor) = self.successor.take() {
-            face.retire();
-            // Its destructor may stop us, so that the question comes after it.
-            discard(std::mem::replace(face, successor));
+        if self.has(SUCCEEDED) {
+            // The old one's destructor may stop us, so that the question comes after it.
+            self.let_successor_in(face);
         }
         if self.has(STOPPED) {
             discard(event);
             return Poll::Ready(Step::Said(Ok(Next::Stop)));
         }
         face.call(event, context).map(Step::Said)
+    }
+
+    /// The handler that was waiting for it takes the place of this one.
+    #[cold]
+    fn let_successor_in(&self, face: &mut BoxFace<S::Item>) {
+        let Some(successor) = self.take_successor() else { return };
+        self.note_face(&successor);
+        face.retire();
+        discard(std::mem::replace(face, successor));
     }
 
     /// User code has returned: what follows from what it said, and from what was done to us meanwhile.
@@ -323,7 +391,7 @@ impl<S: Stream + 'static> Core<S> {
             discard(face);
             return Verdict::End(ending);
         }
-        let idle = !face.is_busy();
+        let idle = self.has(PLAIN) || !face.is_busy();
         self.face.set(Some(face));
         match result {
             // Something may have been asked of us while the source or the handler was away.
@@ -341,21 +409,21 @@ impl<S: Stream + 'static> Core<S> {
     /// Whether a handler with nothing to do may be changed or ended after all. Where the last event was
     /// known to be the last before, the handler has been asked, and will wake the job when it has finished.
     fn must_look_again(&self, was_last: bool) -> bool {
-        let successor = self.successor.take();
-        let waiting = successor.is_some();
-        self.successor.set(successor);
-        waiting || self.has(LAST) && !was_last
+        self.has(SUCCEEDED) || self.has(LAST) && !was_last
     }
 
     /// How it ended is known.
     fn end(self: Pin<&Self>, ending: Ending) -> Poll<()> {
         self.set(ENDING);
         discard(self.face.take());
-        discard(self.successor.take());
+        discard(self.take_successor());
         if !self.has(HELD) {
             self.clear_source();
         }
-        self.ending.set(Some(ending));
+        // Of an end without an error nobody hears where nobody holds it or wants to be told.
+        if ending.is_err() || self.has(HELD) || self.has_on_end() {
+            self.keep_ending(ending);
+        }
         self.set(ENDED);
         self.show_unless_awaited()
     }
@@ -370,19 +438,16 @@ impl<S: Stream + 'static> Core<S> {
     }
 
     fn has_on_end(&self) -> bool {
-        let on_end = self.on_end.take();
-        let waits = on_end.is_some();
-        self.on_end.set(on_end);
-        waits
+        self.of_rare(|rare| rare.on_end.is_some())
     }
 
     /// Calls `on_end`, if there is one.
     fn tell(&self) {
-        if let Some(on_end) = self.on_end.take()
-            && let Some(ending) = self.ending.take()
+        if let Some(on_end) = self.of_rare(|rare| rare.on_end.take())
+            && let Some(ending) = self.take_kept_ending()
         {
             let called = contain(|| on_end(&ending));
-            self.ending.set(Some(ending));
+            self.keep_ending(ending);
             report_if_lost(called);
         }
     }
@@ -391,11 +456,11 @@ impl<S: Stream + 'static> Core<S> {
     fn show(&self) {
         self.set(VISIBLE);
         if !self.has(HELD)
-            && let Some(Err(error)) = self.ending.take()
+            && let Some(Err(error)) = self.take_kept_ending()
         {
             report(error);
         }
-        discard(self.membership.take());
+        discard(self.of_rare(|rare| rare.membership.take()));
     }
 
     fn clear_source(self: Pin<&Self>) {
@@ -441,13 +506,13 @@ impl<S: Stream + 'static> Work for Core<S> {
         self.set(STOPPED | ENDING);
         if !self.has(ENDED) {
             discard(self.face.take());
-            discard(self.successor.take());
-            self.ending.set(Some(Ok(End::Stopped)));
+            discard(self.take_successor());
+            self.keep_ending(Ok(End::Stopped));
             self.set(ENDED);
         }
         self.clear_source();
         self.tell();
-        discard(self.on_end.take());
+        discard(self.of_rare(|rare| rare.on_end.take()));
         self.show();
     }
 
@@ -478,7 +543,7 @@ impl<S: Stream + 'static> Operate for Core<S> {
         if !self.has(RUNNING) {
             discard(self.face.take());
         }
-        discard(self.successor.take());
+        discard(self.take_successor());
         true
     }
 
@@ -503,19 +568,19 @@ impl<S: Stream + 'static> Operate for Core<S> {
             // Whoever makes it visible reports an error.
             return None;
         }
-        self.ending.take()?.err()
+        self.take_kept_ending()?.err()
     }
 
     fn set_on_end(&self, on_end: OnEnd) {
         if self.has(VISIBLE) {
             // Too late to be a run of its own; it is called all the same, as it was promised.
-            if let Some(ending) = self.ending.take() {
+            if let Some(ending) = self.take_kept_ending() {
                 let called = contain(|| on_end(&ending));
-                self.ending.set(Some(ending));
+                self.keep_ending(ending);
                 report_if_lost(called);
             }
         } else {
-            discard(self.on_end.replace(Some(on_end)));
+            discard(self.rarely(|rare| rare.on_end.replace(on_end)));
         }
     }
 
@@ -523,7 +588,7 @@ impl<S: Stream + 'static> Operate for Core<S> {
         if self.has(VISIBLE) {
             discard(membership);
         } else {
-            discard(self.membership.replace(Some(membership)));
+            discard(self.rarely(|rare| rare.membership.replace(membership)));
         }
     }
 
@@ -536,10 +601,10 @@ impl<S: Stream + 'static> Operate for Core<S> {
             return None;
         }
         self.set(READ);
-        let ending = self.ending.take()?;
+        let ending = self.take_kept_ending()?;
         if let Ok(end) = ending {
             // Of an end without an error an `on_end` may hear later still.
-            self.ending.set(Some(Ok(end)));
+            self.keep_ending(Ok(end));
         }
         Some(ending)
     }

@@ -20,6 +20,11 @@ pub(super) trait Face<I> {
     /// Handles an event, at once or in steps.
     fn call(&mut self, event: I, context: &mut Context<'_>) -> Poll<Outcome>;
 
+    /// Whether it leaves `is_busy` and `poll_ready` as they are here, so that nobody need ask.
+    fn is_plain(&self) -> bool {
+        false
+    }
+
     /// Whether an event is in progress.
     fn is_busy(&self) -> bool {
         false
@@ -56,6 +61,10 @@ pub(super) fn plain<I, R: IntoNext>(handler: impl FnMut(I) -> R + 'static) -> Bo
     impl<I, R: IntoNext, F: FnMut(I) -> R> Face<I> for Plain<F> {
         fn call(&mut self, event: I, _: &mut Context<'_>) -> Poll<Outcome> {
             Poll::Ready(outcome((self.0)(event)))
+        }
+
+        fn is_plain(&self) -> bool {
+            true
         }
     }
     Box::new(Plain(handler))

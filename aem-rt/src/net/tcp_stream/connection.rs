@@ -99,11 +99,11 @@ impl Connection {
         cx: &Context<'_>,
         wait: &mut WaitId,
     ) -> Poll<io::Result<Chunk>> {
-        if self.reactor.is_here() {
-            if let Some(chunk) = self.inbox.borrow_mut().take_only() {
-                self.readers.borrow().forget_if_empty(wait);
-                return Poll::Ready(Ok(chunk));
-            }
+        if self.reactor.is_here()
+            && let Some(chunk) = self.inbox.borrow_mut().take_only()
+        {
+            self.readers.borrow().forget_if_empty(wait);
+            return Poll::Ready(Ok(chunk));
         }
         self.poll_chunk_or_wait(cx, wait)
     }
