@@ -12,6 +12,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod arena;
+pub(crate) mod bytes;
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -11,6 +11,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use crate::chunk::Chunk;
+use crate::chunk::bytes::{Bytes, Origin};
 
 /// Bytes to send, taken over from whatever they were.
 ///
@@ -26,92 +27,81 @@ use crate::chunk::Chunk;
 /// ```
 pub struct Payload(Bytes);
 
-enum Bytes {
-    Static(&'static [u8]),
-    Vector(Vec<u8>),
-    Shared(Arc<[u8]>),
-    Chunk(Chunk),
-}
-
 impl Payload {
     /// How many bytes there are.
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        self.as_slice().len()
+        self.0.len()
     }
 
     /// Whether there are none.
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.0.is_empty()
     }
 
     /// The bytes.
     #[must_use]
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
-        match &self.0 {
-            Bytes::Static(bytes) => bytes,
-            Bytes::Vector(bytes) => bytes,
-            Bytes::Shared(bytes) => bytes,
-            Bytes::Chunk(bytes) => bytes,
-        }
+        &self.0
     }
 }
 
 impl From<Vec<u8>> for Payload {
     fn from(bytes: Vec<u8>) -> Payload {
-        Payload(Bytes::Vector(bytes))
+        Chunk::from(bytes).into()
     }
 }
 
 impl From<String> for Payload {
     fn from(text: String) -> Payload {
-        Payload(Bytes::Vector(text.into_bytes()))
+        text.into_bytes().into()
     }
 }
 
 impl From<Box<[u8]>> for Payload {
     fn from(bytes: Box<[u8]>) -> Payload {
-        Payload(Bytes::Vector(bytes.into_vec()))
+        bytes.into_vec().into()
     }
 }
 
 impl From<&'static [u8]> for Payload {
     fn from(bytes: &'static [u8]) -> Payload {
-        Payload(Bytes::Static(bytes))
+        Payload(bytes.into())
     }
 }
 
 impl<const N: usize> From<&'static [u8; N]> for Payload {
     fn from(bytes: &'static [u8; N]) -> Payload {
-        Payload(Bytes::Static(bytes))
+        bytes.as_slice().into()
     }
 }
 
 impl From<&'static str> for Payload {
     fn from(text: &'static str) -> Payload {
-        Payload(Bytes::Static(text.as_bytes()))
+        text.as_bytes().into()
     }
 }
 
 impl From<Arc<[u8]>> for Payload {
     fn from(bytes: Arc<[u8]>) -> Payload {
-        Payload(Bytes::Shared(bytes))
+        Payload(bytes.into())
     }
 }
 
 impl From<Arc<str>> for Payload {
     fn from(text: Arc<str>) -> Payload {
-        Payload(Bytes::Shared(text.into()))
+        Arc::<[u8]>::from(text).into()
     }
 }
 
 impl From<Chunk> for Payload {
+    #[inline]
     fn from(chunk: Chunk) -> Payload {
-        Payload(Bytes::Chunk(chunk))
+        Payload(chunk.into())
     }
 }
 
@@ -123,11 +113,11 @@ impl AsRef<[u8]> for Payload {
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.0 {
-            Bytes::Static(_) => "static",
-            Bytes::Vector(_) => "vector",
-            Bytes::Shared(_) => "shared",
-            Bytes::Chunk(_) => "chunk",
+        let kind = match self.0.origin() {
+            Origin::Static => "static",
+            Origin::Vector => "vector",
+            Origin::Shared => "shared",
+            Origin::Chunk => "chunk",
         };
         write!(f, "Payload({kind}, {} bytes)", self.len())
     }
@@ -143,8 +133,6 @@ pub(crate) struct SendQueue {
     rest: Option<Box<VecDeque<Payload>>>,
     /// How many bytes of `first` are gone already.
     offset: usize,
-    /// How many bytes are still to go.
-    bytes: usize,
 }
 
 impl SendQueue {
@@ -164,11 +152,9 @@ impl SendQueue {
     #[inline]
     pub(crate) fn push(&mut self, payload: impl Into<Payload>) {
         let payload = payload.into();
-        let len = payload.len();
-        if len == 0 {
+        if payload.is_empty() {
             return;
         }
-        self.bytes += len;
         if self.first.is_none() {
             self.first = Some(payload);
         } else {
@@ -177,14 +163,15 @@ impl SendQueue {
     }
 
     /// How many bytes are still to go.
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        let rest = self.rest.iter().flat_map(|rest| rest.iter());
+        self.first.iter().chain(rest).map(Payload::len).sum::<usize>() - self.offset
     }
 
     /// Whether nothing is left to send.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes == 0
+        self.first.is_none()
     }
 
     /// What is left of the first payload, and whether that is all there is.
@@ -217,22 +204,26 @@ impl SendQueue {
     /// If that is more than there are.
     #[inline]
     pub(crate) fn advance(&mut self, n: usize) {
-        assert!(n <= self.bytes, "{n} bytes of {} were sent", self.bytes);
-        self.bytes -= n;
-        if self.bytes == 0 && !self.has_rest() {
+        if n == self.front().0.len() && !self.has_rest() {
             // What nearly every send comes to.
             (self.first, self.offset) = (None, 0);
-            return;
+        } else {
+            self.advance_by_pieces(n);
         }
-        self.offset += n;
+    }
+
+    fn advance_by_pieces(&mut self, mut n: usize) {
         while let Some(first) = &self.first {
-            let len = first.len();
-            if self.offset < len {
+            let left = first.len() - self.offset;
+            if n < left {
+                self.offset += n;
                 return;
             }
-            self.offset -= len;
-            self.first = if self.rest.is_some() { self.next_of_rest() } else { None };
+            n -= left;
+            self.offset = 0;
+            self.first = self.next_of_rest();
         }
+        assert!(n == 0, "{n} bytes more were sent than there are");
     }
 
     #[inline]
@@ -260,7 +251,6 @@ impl SendQueue {
             *self = other;
             return;
         }
-        self.bytes += other.bytes;
         let rest = self.rest.get_or_insert_default();
         rest.extend(other.first.take());
         if let Some(mut others) = other.rest {
@@ -273,7 +263,7 @@ impl fmt::Debug for SendQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let payloads =
             usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len());
-        write!(f, "SendQueue({payloads} payloads, {} bytes)", self.bytes)
+        write!(f, "SendQueue({payloads} payloads, {} bytes)", self.bytes())
     }
 }
 
