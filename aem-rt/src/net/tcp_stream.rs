@@ -158,19 +158,20 @@ impl TcpStream {
     /// How many bytes are queued here and not with the kernel yet.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.0.outbox.borrow().queued()
+        self.0.both.borrow().outbox.queued()
     }
 
     /// Sets how much may be queued before [`chunks`](Self::chunks) that a handler drains are held
-    /// back and `poll_write` waits: 256 KiB unless set, `None` for any amount.
+    /// back and `poll_write` waits: 256 KiB unless set, `None` for any amount. So is a mark of 4 GiB.
     pub fn set_high_water(&self, bytes: impl Into<Option<usize>>) {
         self.0.set_high_water(bytes.into());
     }
 
     /// Sets how many bytes may lie here unread before the stream stops receiving: 64 KiB unless
-    /// set. Each chunk counts for its length and 64 bytes, and one is always received.
+    /// set, and never more than 2 GiB. Each chunk counts for its length and 64 bytes, and one is always
+    /// received.
     pub fn set_inbox_limit(&self, bytes: usize) {
-        self.0.inbox.borrow_mut().set_limit(bytes);
+        self.0.both.borrow_mut().inbox.set_limit(bytes);
     }
 
     /// Ends one or both directions. The end of ours follows what is queued; nothing can be sent
@@ -193,7 +194,7 @@ impl TcpStream {
     ///
     /// It only waits.
     pub async fn flush(&self) -> io::Result<()> {
-        let position = self.0.outbox.borrow().accepted();
+        let position = self.0.both.borrow().outbox.accepted();
         let mut wait = WriteWait { stream: &self.0, id: WaitId::default() };
         poll_fn(|cx| self.0.poll_flushed(cx, Asker::Future(&mut wait.id), position)).await
     }
@@ -266,7 +267,7 @@ struct ReadWait<'a> {
 
 impl Drop for ReadWait<'_> {
     fn drop(&mut self) {
-        self.stream.readers.forget(&self.id);
+        self.stream.readers().forget(&self.id);
     }
 }
 
@@ -278,7 +279,7 @@ struct WriteWait<'a> {
 
 impl Drop for WriteWait<'_> {
     fn drop(&mut self) {
-        self.stream.writers.forget(&self.id);
+        self.stream.writers().forget(&self.id);
     }
 }
 
@@ -318,7 +319,7 @@ impl AsyncWrite for &TcpStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let position = self.0.outbox.borrow().accepted();
+        let position = self.0.both.borrow().outbox.accepted();
         self.0.poll_flushed(cx, Asker::PollFunction, position)
     }
 

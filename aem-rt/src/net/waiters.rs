@@ -218,40 +218,6 @@ impl WaitList for RefCell<Waiters> {
     }
 }
 
-/// A list for what is rarely waited for: it costs a word until somebody does.
-///
-/// From then on it stays, as the numbers of its waits must not begin again.
-#[derive(Debug, Default)]
-pub(super) struct RareWaiters(RefCell<Option<Box<Waiters>>>);
-
-impl RareWaiters {
-    /// Whether nobody waits.
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.borrow().as_ref().is_none_or(|waiters| waiters.is_empty())
-    }
-
-    /// Moves the wakers of all who wait for `position` or less into `wakes`.
-    #[inline]
-    pub(super) fn wake_reached(&self, position: u64, wakes: &mut impl Extend<Waker>) {
-        if let Some(waiters) = &mut *self.0.borrow_mut() {
-            waiters.wake_reached(position, wakes);
-        }
-    }
-}
-
-impl WaitList for RareWaiters {
-    fn with<R>(&self, act: impl FnOnce(&mut Waiters) -> R) -> R {
-        act(self.0.borrow_mut().get_or_insert_default())
-    }
-
-    fn wake_all_now(&self, reactor: &Reactor) {
-        let mut wakes = Wakes::default();
-        self.wake_reached(u64::MAX, &mut wakes);
-        reactor.wake_all(wakes);
-    }
-}
-
 impl WaitList for Mutex<Waiters> {
     fn with<R>(&self, act: impl FnOnce(&mut Waiters) -> R) -> R {
         act(&mut self.lock().unwrap_or_else(PoisonError::into_inner))

@@ -85,7 +85,7 @@ fn what_was_begun_goes_before_what_is_appended() {
 }
 
 #[test]
-#[should_panic(expected = "3 bytes of 2 were sent")]
+#[should_panic(expected = "1 bytes more were sent than there are")]
 fn more_than_there_is_cannot_be_sent() {
     let mut queue = SendQueue::default();
     queue.push("ab");

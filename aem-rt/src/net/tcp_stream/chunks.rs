@@ -99,8 +99,8 @@ impl FusedStream for Chunks {
 
 impl Drop for Chunks {
     fn drop(&mut self) {
-        self.stream.readers.forget(&self.reading);
-        self.stream.writers.forget(&self.held_back);
+        self.stream.readers().forget(&self.reading);
+        self.stream.writers().forget(&self.held_back);
     }
 }
 

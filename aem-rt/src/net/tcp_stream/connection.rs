@@ -22,7 +22,7 @@ use super::outbox::Outbox;
 use crate::backend::{Descriptor, Op};
 use crate::chunk::Chunk;
 use crate::net::kept::Kept;
-use crate::net::waiters::{ANYTHING, Asker, RareWaiters, WaitId, WaitList, Waiters, poll_or_wait};
+use crate::net::waiters::{ANYTHING, Asker, WaitId, WaitList, Waiters, poll_or_wait};
 use crate::payload::{Payload, SendQueue};
 use crate::reactor::home;
 use crate::reactor::{self, Answer, Completion, Reactor, Sink, Token, Wakes};
@@ -34,12 +34,52 @@ pub(super) struct Connection {
     socket: Rc<Descriptor>,
     receive: Cell<Receive>,
     send: Cell<Send>,
-    pub(super) inbox: RefCell<Inbox>,
-    pub(super) outbox: RefCell<Outbox>,
+    pub(super) both: RefCell<Directions>,
+}
+
+/// Both directions, and who waits for them.
+#[derive(Debug, Default)]
+pub(super) struct Directions {
+    pub(super) inbox: Inbox,
     /// Those who wait for bytes.
-    pub(super) readers: RefCell<Waiters>,
-    /// Those who wait for bytes of ours to leave.
-    pub(super) writers: RareWaiters,
+    pub(super) readers: Waiters,
+    pub(super) outbox: Outbox,
+    /// Those who wait for bytes of ours to leave. It is rare that anybody does, and costs a word until then;
+    /// from then on the list stays, as the numbers of its waits must not begin again.
+    pub(super) writers: Option<Box<Waiters>>,
+}
+
+impl Directions {
+    /// Whether nobody waits for bytes of ours to leave.
+    pub(super) fn has_no_writers(&self) -> bool {
+        self.writers.as_ref().is_none_or(|writers| writers.is_empty())
+    }
+
+    /// Moves the wakers of those who wait for what has left into `wakes`.
+    fn wake_writers(&mut self, position: u64, wakes: &mut Wakes) {
+        if let Some(writers) = &mut self.writers {
+            writers.wake_reached(position, wakes);
+        }
+    }
+}
+
+/// Those who wait for bytes.
+pub(super) struct Readers<'a>(&'a Connection);
+
+impl WaitList for Readers<'_> {
+    #[inline]
+    fn with<R>(&self, act: impl FnOnce(&mut Waiters) -> R) -> R {
+        act(&mut self.0.both.borrow_mut().readers)
+    }
+}
+
+/// Those who wait for bytes of ours to leave.
+pub(super) struct Writers<'a>(&'a Connection);
+
+impl WaitList for Writers<'_> {
+    fn with<R>(&self, act: impl FnOnce(&mut Waiters) -> R) -> R {
+        act(self.0.both.borrow_mut().writers.get_or_insert_default())
+    }
 }
 
 /// The references of a stream with one handle that waits for its send: the handle's, that of the
@@ -73,15 +113,39 @@ impl Connection {
             socket,
             receive: Cell::new(Receive::Idle),
             send: Cell::new(Send::Idle),
-            inbox: RefCell::default(),
-            outbox: RefCell::default(),
-            readers: RefCell::default(),
-            writers: RareWaiters::default(),
+            both: RefCell::default(),
         })
     }
 
     pub(super) fn socket(&self) -> &Descriptor {
         &self.socket
+    }
+
+    pub(super) fn readers(&self) -> Readers<'_> {
+        Readers(self)
+    }
+
+    pub(super) fn writers(&self) -> Writers<'_> {
+        Writers(self)
+    }
+
+    /// Wakes all who wait for anything, from outside of a turn.
+    fn wake_everybody(&self) {
+        let mut wakes = Wakes::default();
+        self.both.borrow_mut().readers.wake_all(&mut wakes);
+        self.wake_all_writers(&mut wakes);
+        self.reactor.wake_all(wakes);
+    }
+
+    fn wake_all_writers(&self, wakes: &mut Wakes) {
+        self.both.borrow_mut().wake_writers(u64::MAX, wakes);
+    }
+
+    /// Wakes those whose bytes are with the kernel, all of them after an error.
+    fn wake_reached(&self, wakes: &mut Wakes) {
+        let mut both = self.both.borrow_mut();
+        let reached = both.outbox.reached();
+        both.wake_writers(reached, wakes);
     }
 
     fn sink(self: &Rc<Self>) -> Weak<dyn Sink> {
@@ -99,11 +163,12 @@ impl Connection {
         cx: &Context<'_>,
         wait: &mut WaitId,
     ) -> Poll<io::Result<Chunk>> {
-        if self.reactor.is_here()
-            && let Some(chunk) = self.inbox.borrow_mut().take_only()
-        {
-            self.readers.borrow().forget_if_empty(wait);
-            return Poll::Ready(Ok(chunk));
+        if self.reactor.is_here() {
+            let mut both = self.both.borrow_mut();
+            if let Some(chunk) = both.inbox.take_only() {
+                both.readers.forget_if_empty(wait);
+                return Poll::Ready(Ok(chunk));
+            }
         }
         self.poll_chunk_or_wait(cx, wait)
     }
@@ -116,9 +181,10 @@ impl Connection {
     ) -> Poll<io::Result<Chunk>> {
         if self.reactor.is_here() {
             // While a receive is under way, nothing has ended.
+            let mut both = self.both.borrow_mut();
             if let Receive::Armed(_) = self.receive.get()
-                && self.inbox.borrow().is_empty()
-                && self.readers.borrow_mut().wait_at_home(wait, cx.waker())
+                && both.inbox.is_empty()
+                && both.readers.wait_at_home(wait, cx.waker())
             {
                 return Poll::Pending;
             }
@@ -142,8 +208,8 @@ impl Connection {
         mut take: impl FnMut(&mut Inbox) -> Option<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         home::check(&self.reactor)?;
-        poll_or_wait(&self.readers, asker, cx, || {
-            let taken = take(&mut self.inbox.borrow_mut());
+        poll_or_wait(&self.readers(), asker, cx, || {
+            let taken = take(&mut self.both.borrow_mut().inbox);
             match taken {
                 Some(taken) => ControlFlow::Break(taken),
                 None => match self.arm() {
@@ -175,8 +241,8 @@ impl Connection {
 
     /// Gives back what was taken and not read, to whoever reads next.
     pub(super) fn put_back(&self, chunk: Chunk) {
-        self.inbox.borrow_mut().put_back(chunk);
-        self.readers.wake_all_now(&self.reactor);
+        self.both.borrow_mut().inbox.put_back(chunk);
+        self.readers().wake_all_now(&self.reactor);
     }
 
     /// An answer to the receive.
@@ -185,8 +251,9 @@ impl Connection {
         if !completion.more {
             self.receive.set(Receive::Idle);
         }
-        let wanted = !self.readers.borrow().is_empty();
-        let mut inbox = self.inbox.borrow_mut();
+        let both = &mut *self.both.borrow_mut();
+        let wanted = !both.readers.is_empty();
+        let inbox = &mut both.inbox;
         match completion.answer {
             Answer::Received(chunk) => inbox.push(chunk, wanted),
             Answer::EndOfFile => inbox.end_of_file(),
@@ -196,8 +263,7 @@ impl Connection {
         if inbox.is_full() {
             self.disarm();
         }
-        drop(inbox);
-        self.readers.borrow_mut().wake_all(wakes);
+        both.readers.wake_all(wakes);
     }
 }
 
@@ -207,7 +273,7 @@ impl Connection {
     #[inline]
     pub(super) fn push(self: &Rc<Self>, payload: Payload) -> io::Result<u64> {
         home::check_unless_outside(&self.reactor)?;
-        let pushed = self.outbox.borrow_mut().push(payload);
+        let pushed = self.both.borrow_mut().outbox.push(payload);
         // The payload is dropped here, after the borrow, as it may be anyone's.
         let position = pushed.map_err(|(_payload, error)| error)?;
         self.make_due();
@@ -217,7 +283,7 @@ impl Connection {
     /// Has an op send what is queued.
     #[cold]
     fn submit_rest(self: &Rc<Self>, wakes: &mut Wakes) {
-        let queue = self.outbox.borrow_mut().take_queue();
+        let queue = self.both.borrow_mut().outbox.take_queue();
         if queue.is_empty() {
             return;
         }
@@ -232,7 +298,7 @@ impl Connection {
     #[inline]
     fn make_due(self: &Rc<Self>) {
         if let Send::Idle = self.send.get()
-            && self.outbox.borrow().has_more()
+            && self.both.borrow().outbox.has_more()
         {
             self.send.set(Send::Due);
             self.reactor.mark_dirty(self.clone());
@@ -274,14 +340,14 @@ impl Connection {
     #[inline]
     fn send_now(&self) -> Option<Option<io::Result<usize>>> {
         self.send.set(Send::Idle);
-        let mut outbox = self.outbox.borrow_mut();
-        if !outbox.has_more() {
+        let mut both = self.both.borrow_mut();
+        if !both.outbox.has_more() {
             return None;
         }
-        let sent = self.reactor.send_now(&self.socket, outbox.queue());
+        let sent = self.reactor.send_now(&self.socket, both.outbox.queue());
         if let Some(Ok(n)) = sent
-            && outbox.hand_over(n)
-            && self.writers.is_empty()
+            && both.outbox.hand_over(n)
+            && both.has_no_writers()
         {
             return None;
         }
@@ -294,7 +360,7 @@ impl Connection {
         if let Some(result) = sent {
             self.sent(result.map(drop), wakes);
         }
-        if self.outbox.borrow().has_more() {
+        if self.both.borrow().outbox.has_more() {
             self.submit_rest(wakes);
         }
     }
@@ -313,7 +379,7 @@ impl Connection {
     /// Whether no more is queued than the high-water mark.
     #[inline]
     pub(super) fn has_room(&self) -> bool {
-        self.outbox.borrow().check_room().is_break()
+        self.both.borrow().outbox.check_room().is_break()
     }
 
     /// Waits until no more is queued than the high-water mark.
@@ -328,18 +394,18 @@ impl Connection {
         asker: Asker<'_>,
         check: impl Fn(&Outbox) -> ControlFlow<T, u64>,
     ) -> Poll<T> {
-        poll_or_wait(&self.writers, asker, cx, || check(&self.outbox.borrow()))
+        poll_or_wait(&self.writers(), asker, cx, || check(&self.both.borrow().outbox))
     }
 
     /// Moves the high-water mark, and has those who are held back look again.
     pub(super) fn set_high_water(&self, mark: Option<usize>) {
-        self.outbox.borrow_mut().set_high_water(mark);
-        self.writers.wake_all_now(&self.reactor);
+        self.both.borrow_mut().outbox.set_high_water(mark);
+        self.writers().wake_all_now(&self.reactor);
     }
 
     /// Ends one or both directions; the end of ours follows what is queued.
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        if let Some(error) = self.outbox.borrow().error() {
+        if let Some(error) = self.both.borrow().outbox.error() {
             return Err(error);
         }
         // In a forked child it would be the parent's connection that ends.
@@ -348,7 +414,7 @@ impl Connection {
             SockRef::from(self.socket()).shutdown(Shutdown::Read)?;
         }
         if how != Shutdown::Read {
-            self.outbox.borrow_mut().ask_fin();
+            self.both.borrow_mut().outbox.ask_fin();
             self.send_fin()?;
         }
         Ok(())
@@ -357,7 +423,7 @@ impl Connection {
     /// Sends the end, if it is asked for and its turn has come.
     #[inline]
     fn send_fin(&self) -> io::Result<()> {
-        if !self.outbox.borrow_mut().take_fin() {
+        if !self.both.borrow_mut().outbox.take_fin() {
             return Ok(());
         }
         SockRef::from(self.socket()).shutdown(Shutdown::Write)
@@ -375,20 +441,19 @@ impl Connection {
             // An error here says that the peer ended it first.
             let _ = SockRef::from(self.socket()).shutdown(Shutdown::Both);
         }
-        let queue = self.outbox.borrow_mut().fail(Kept::Closed);
+        let queue = self.both.borrow_mut().outbox.fail(Kept::Closed);
         drop(queue);
-        self.inbox.borrow_mut().close(Kept::Closed);
-        self.readers.wake_all_now(&self.reactor);
-        self.writers.wake_all_now(&self.reactor);
+        self.both.borrow_mut().inbox.close(Kept::Closed);
+        self.wake_everybody();
     }
 
     /// The answer to the op that sent. What it did not send comes first in what is sent next.
     fn answered(self: &Rc<Self>, queue: SendQueue, result: io::Result<usize>, wakes: &mut Wakes) {
         self.send.set(Send::Idle);
-        let not_wanted = self.outbox.borrow_mut().take_back(queue);
+        let not_wanted = self.both.borrow_mut().outbox.take_back(queue);
         drop(not_wanted);
         let result = result.map(|n| {
-            self.outbox.borrow_mut().hand_over(n);
+            self.both.borrow_mut().outbox.hand_over(n);
         });
         self.sent(result, wakes);
         self.make_due();
@@ -397,11 +462,10 @@ impl Connection {
     /// The kernel has taken some bytes, or takes no more at all.
     fn sent(&self, result: io::Result<()>, wakes: &mut Wakes) {
         if let Err(error) = result {
-            let dropped = self.outbox.borrow_mut().fail(Kept::new(&error));
+            let dropped = self.both.borrow_mut().outbox.fail(Kept::new(&error));
             drop(dropped);
         }
-        let reached = self.outbox.borrow().reached();
-        self.writers.wake_reached(reached, wakes);
+        self.wake_reached(wakes);
         // An error here says that the connection is gone, which the next read tells as well.
         let _ = self.send_fin();
     }
@@ -439,8 +503,8 @@ impl Sink for Connection {
         if Rc::strong_count(&self) == 1 {
             // The last handle is gone, and with it goes all this: a waker that a poll function left
             // here is dropped where anyone's code may run.
-            self.readers.borrow_mut().wake_all(wakes);
-            self.writers.wake_reached(u64::MAX, wakes);
+            self.both.borrow_mut().readers.wake_all(wakes);
+            self.wake_all_writers(wakes);
         }
     }
 }
@@ -448,7 +512,7 @@ impl Sink for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.disarm();
-        let outbox = self.outbox.get_mut();
+        let outbox = &mut self.both.get_mut().outbox;
         let token = match self.send.get() {
             Send::InFlight(token) => Some(token),
             Send::Idle | Send::Due => None,

@@ -18,9 +18,17 @@ use crate::net::kept::Kept;
 /// own buffer for a fresh connection, so that a burst of one window fits.
 pub(super) const DEFAULT_LIMIT: usize = 64 * 1024;
 
+/// No limit is above this, so that what is counted against it fits with what comes beyond it.
+const MOST_LIMIT: usize = 1 << 31;
+
 /// A chunk counts for its bytes and this, for its place in the list and what the allocator adds.
 /// A peer that sends single bytes could otherwise have us hold fifty times the limit.
-const COST_OF_CHUNK: usize = 64;
+const COST_OF_CHUNK: u32 = 64;
+
+/// What a chunk counts for.
+fn cost(chunk: &Chunk) -> u32 {
+    u32::try_from(chunk.len()).map_or(u32::MAX, |bytes| bytes.saturating_add(COST_OF_CHUNK))
+}
 
 /// The unread chunks, and how the receiving side of the stream ended.
 #[derive(Debug)]
@@ -30,21 +38,25 @@ pub(super) struct Inbox {
     /// What came behind it, if anything did: boxed, as an inbox rarely holds two chunks.
     #[expect(clippy::box_collection, reason = "one word instead of three while idle")]
     rest: Option<Box<VecDeque<Chunk>>>,
+    /// What receiving failed with. Boxed: few streams fail, and all have this field.
+    error: Option<Box<Kept>>,
     /// What all chunks count for.
-    cost: usize,
-    limit: usize,
-    end: Option<End>,
+    cost: u32,
+    limit: u32,
     /// So many bytes of `first` have been read.
-    offset: usize,
-    /// By us.
-    closed: bool,
+    offset: u32,
+    end: End,
 }
 
-#[derive(Debug)]
+/// How receiving has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
+    Not,
     OfFile,
-    /// Boxed: few streams fail, and all have this field.
-    Failed(Box<Kept>),
+    /// There is an error.
+    Failed,
+    /// By us; there is an error.
+    Closed,
 }
 
 impl Default for Inbox {
@@ -52,11 +64,11 @@ impl Default for Inbox {
         Inbox {
             first: Chunk::default(),
             rest: None,
+            error: None,
             cost: 0,
-            limit: DEFAULT_LIMIT,
-            end: None,
+            limit: DEFAULT_LIMIT as u32,
             offset: 0,
-            closed: false,
+            end: End::Not,
         }
     }
 }
@@ -65,7 +77,7 @@ impl Inbox {
     /// Puts what was received at the end; `wanted` says that somebody waits for it.
     #[inline]
     pub(super) fn push(&mut self, mut chunk: Chunk, wanted: bool) {
-        if chunk.is_empty() || self.end.is_some() {
+        if chunk.is_empty() || self.end != End::Not {
             return;
         }
         if !wanted && !self.is_full() {
@@ -74,7 +86,7 @@ impl Inbox {
             // so all streams together hold no more beyond their limits than the pool.
             chunk.leave_pool();
         }
-        self.cost += chunk.len() + COST_OF_CHUNK;
+        self.cost = self.cost.saturating_add(cost(&chunk));
         if self.first.is_empty() {
             self.first = chunk;
         } else {
@@ -84,10 +96,10 @@ impl Inbox {
 
     /// Puts back what was taken last and not read.
     pub(super) fn put_back(&mut self, chunk: Chunk) {
-        if chunk.is_empty() || self.closed {
+        if chunk.is_empty() || self.end == End::Closed {
             return;
         }
-        self.cost += chunk.len() + COST_OF_CHUNK;
+        self.cost = self.cost.saturating_add(cost(&chunk));
         self.cut_first();
         let first = std::mem::replace(&mut self.first, chunk);
         if !first.is_empty() {
@@ -115,7 +127,7 @@ impl Inbox {
             self.cut_first();
         }
         let chunk = self.take_first();
-        self.cost -= chunk.len() + COST_OF_CHUNK;
+        self.cost = self.cost.saturating_sub(cost(&chunk));
         Some(Ok(chunk))
     }
 
@@ -138,9 +150,10 @@ impl Inbox {
 
     /// How receiving ended, if it has.
     fn told_end(&self) -> Option<io::Result<()>> {
-        match self.end.as_ref()? {
+        match self.end {
+            End::Not => None,
             End::OfFile => Some(Ok(())),
-            End::Failed(error) => Some(Err(error.error())),
+            End::Failed | End::Closed => self.error.as_ref().map(|error| Err(error.error())),
         }
     }
 
@@ -148,15 +161,16 @@ impl Inbox {
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
         let mut copied = 0;
         while copied < buffer.len() && !self.first.is_empty() {
-            let unread = &self.first[self.offset..];
+            let unread = &self.first[self.offset as usize..];
             let n = unread.len().min(buffer.len() - copied);
             buffer[copied..copied + n].copy_from_slice(&unread[..n]);
             copied += n;
-            self.offset += n;
-            self.cost -= n;
-            if self.offset == self.first.len() {
+            let all = n == unread.len();
+            self.offset += n as u32;
+            self.cost = self.cost.saturating_sub(n as u32);
+            if all {
                 self.offset = 0;
-                self.cost -= COST_OF_CHUNK;
+                self.cost = self.cost.saturating_sub(COST_OF_CHUNK);
                 drop(self.take_first());
             }
         }
@@ -169,18 +183,23 @@ impl Inbox {
     /// Drops the bytes of the first chunk that were read. They count for nothing already.
     fn cut_first(&mut self) {
         if self.offset > 0 {
-            drop(self.first.split_to(std::mem::take(&mut self.offset)));
+            drop(self.first.split_to(std::mem::take(&mut self.offset) as usize));
         }
     }
 
     /// Nothing is received any more.
     pub(super) fn end_of_file(&mut self) {
-        self.end.get_or_insert(End::OfFile);
+        if self.end == End::Not {
+            self.end = End::OfFile;
+        }
     }
 
     /// Receiving failed; the first error is the one that is told.
     pub(super) fn fail(&mut self, error: Kept) {
-        self.end.get_or_insert(End::Failed(Box::new(error)));
+        if self.end == End::Not {
+            self.end = End::Failed;
+            self.error = Some(Box::new(error));
+        }
     }
 
     /// The stream was closed here: what is unread is gone, and the only answer is the error.
@@ -188,8 +207,8 @@ impl Inbox {
         self.first = Chunk::default();
         self.rest = None;
         (self.offset, self.cost) = (0, 0);
-        self.end = Some(End::Failed(Box::new(error)));
-        self.closed = true;
+        self.end = End::Closed;
+        self.error = Some(Box::new(error));
     }
 
     /// Whether it holds as much as it may.
@@ -205,7 +224,7 @@ impl Inbox {
 
     /// At least one chunk always has room.
     pub(super) fn set_limit(&mut self, limit: usize) {
-        self.limit = limit.max(1);
+        self.limit = limit.clamp(1, MOST_LIMIT) as u32;
     }
 }
 

@@ -25,11 +25,11 @@ pub(super) struct Outbox {
     queue: SendQueue,
     accepted: u64,
     handed: u64,
-    /// `usize::MAX` for none.
-    high_water: usize,
-    fin: Fin,
     /// Boxed: few streams fail, and all have this field.
     failed: Option<Box<Kept>>,
+    /// The greatest there is for none.
+    high_water: u32,
+    fin: Fin,
 }
 
 /// How far the end of our sending is.
@@ -47,9 +47,9 @@ impl Default for Outbox {
             queue: SendQueue::default(),
             accepted: 0,
             handed: 0,
-            high_water: DEFAULT_HIGH_WATER,
-            fin: Fin::NotAsked,
             failed: None,
+            high_water: DEFAULT_HIGH_WATER as u32,
+            fin: Fin::NotAsked,
         }
     }
 }
@@ -155,14 +155,17 @@ impl Outbox {
     /// error nothing is held back: whoever asks is told by what he does next.
     #[inline]
     pub(super) fn check_room(&self) -> ControlFlow<(), u64> {
-        if self.failed.is_some() || self.queued() <= self.high_water {
+        let queued = self.accepted - self.handed;
+        let mark = u64::from(self.high_water);
+        if queued <= mark || self.high_water == u32::MAX || self.failed.is_some() {
             return ControlFlow::Break(());
         }
-        ControlFlow::Continue(self.accepted - self.high_water as u64)
+        ControlFlow::Continue(self.accepted - mark)
     }
 
     pub(super) fn set_high_water(&mut self, mark: Option<usize>) {
-        self.high_water = mark.unwrap_or(usize::MAX);
+        // What is above four gigabytes holds nobody back.
+        self.high_water = mark.map_or(u32::MAX, |mark| u32::try_from(mark).unwrap_or(u32::MAX));
     }
 
     /// Asks for the end of our sending.

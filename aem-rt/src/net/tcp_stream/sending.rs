@@ -66,7 +66,7 @@ impl FusedFuture for Sending {
 impl Drop for Sending {
     fn drop(&mut self) {
         if let State::Queued { stream, wait, .. } = &self.0 {
-            stream.writers.forget(wait);
+            stream.writers().forget(wait);
         }
     }
 }

@@ -108,7 +108,7 @@ fn dropped_recv_loses_nothing() {
             }
             assert_eq!(soon(ours.recv()).await.unwrap().unwrap(), [round]);
         }
-        assert!(ours.0.readers.borrow().is_empty());
+        assert!(ours.0.both.borrow().readers.is_empty());
     });
 }
 
@@ -126,10 +126,10 @@ fn idle_stream_holds_no_memory() {
                 received += theirs.recv().await.unwrap().len();
             }
         }
-        let outbox = format!("{:?}", ours.0.outbox.borrow());
+        let outbox = format!("{:?}", ours.0.both.borrow().outbox);
         assert!(outbox.contains("0 payloads, 0 bytes"), "{outbox}");
-        assert!(theirs.0.inbox.borrow().is_empty());
-        assert!(ours.0.writers.is_empty());
+        assert!(theirs.0.both.borrow().inbox.is_empty());
+        assert!(ours.0.both.borrow().has_no_writers());
         println!("a connection's shared part has {} bytes", size_of::<Connection>());
     });
 }
@@ -145,7 +145,7 @@ fn inbox_limit_stops_receiving_and_asking_starts_it_again() {
         let mut received = ours.recv().await.unwrap().into_vec();
         sleep(Duration::from_millis(20)).await;
         let mut unread = 0;
-        while let Some(Ok(chunk)) = ours.0.inbox.borrow_mut().take() {
+        while let Some(Ok(chunk)) = ours.0.both.borrow_mut().inbox.take() {
             unread += chunk.len();
             received.extend_from_slice(&chunk);
         }
