@@ -161,7 +161,8 @@ impl UringKeeper {
     fn shape(config: &Config) -> Shape {
         let without = config.without;
         Shape {
-            entries: ENTRIES,
+            // The kernel wants no fewer completions than entries.
+            entries: ENTRIES.min(config.completions),
             completions: config.completions,
             deferred: !without.contains(Without::DEFER_TASKRUN),
             cooperative: !without.contains(Without::COOP_TASKRUN),

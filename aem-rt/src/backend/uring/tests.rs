@@ -202,9 +202,12 @@ fn a_pool_of_none_brings_all_bytes() {
 
 #[test]
 fn a_burst_beyond_the_ring_of_completions_is_kept() {
-    let Some(mut keeper) = keeper(&Config { completions: 512, ..Config::default() }) else {
-        return;
-    };
+    burst_of_data(512);
+    burst_of_data(16);
+}
+
+fn burst_of_data(completions: u32) {
+    let Some(mut keeper) = keeper(&Config { completions, ..Config::default() }) else { return };
     let pairs: Vec<_> = (0..200).map(|_| keeper.pair()).collect();
     let mut tokens = Vec::new();
     for (socket, _) in &pairs {
@@ -227,6 +230,37 @@ fn a_burst_beyond_the_ring_of_completions_is_kept() {
         }
     }
     assert!(all.iter().all(|bytes| *bytes == (0..50).collect::<Vec<u8>>()));
+}
+
+/// A loop that is held in a handler: ten thousand answers come before anybody looks, and the ring has room
+/// for sixteen.
+#[test]
+fn ten_thousand_completions_come_once_each_through_a_ring_of_sixteen() {
+    const OPS: usize = 10_000;
+    let Some(mut keeper) = keeper(&Config { completions: 16, ..Config::default() }) else { return };
+    let ring = format!("{:?}", keeper.ring);
+    assert!(ring.contains("completions: 16,"), "{ring}");
+    let pairs: Vec<_> = (0..100).map(|_| keeper.pair()).collect();
+    let poll = |socket: &Rc<Descriptor>| Op::Poll {
+        descriptor: socket.clone(),
+        interest: Interest::READABLE,
+    };
+    let tokens: Vec<Token> =
+        (0..OPS).map(|number| keeper.submit(poll(&pairs[number % 100].0))).collect();
+    while !keeper.due.is_empty() {
+        assert!(keeper.turn(Duration::ZERO).is_empty(), "nothing is readable yet");
+    }
+    pairs.iter().for_each(|(_, theirs)| (&*theirs).write_all(b"x").unwrap());
+    std::thread::sleep(Duration::from_millis(20));
+    let all = keeper.collect(|all| all.len() >= OPS);
+    assert!(keeper.turn(Duration::from_millis(10)).is_empty(), "one comes twice");
+    assert!(all.iter().all(|it| !it.more && matches!(it.answer, Answer::Ready(_))));
+    let mut answered: Vec<u64> = all.iter().map(|it| it.token.to_bits()).collect();
+    let mut asked: Vec<u64> = tokens.iter().map(|token| token.to_bits()).collect();
+    answered.sort_unstable();
+    asked.sort_unstable();
+    assert!(answered == asked, "{} answers to {OPS} ops", answered.len());
+    assert_eq!(keeper.pending(), 0);
 }
 
 #[test]
