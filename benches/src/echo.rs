@@ -8,6 +8,7 @@ pub mod count;
 pub mod generator;
 pub mod hand_epoll;
 pub mod hand_uring;
+pub mod idle;
 pub mod kernel;
 pub mod latency;
 pub mod provided;

@@ -4,6 +4,7 @@
 //! cargo run --release --bin echo [-- --quick] [--rounds N] [--seconds S]
 //!     [--sizes BYTES,..] [--connections N,..] [--check] [CONTENDER ..]
 //! cargo run --release --bin echo -- --count instructions|syscalls [--requests N] [..]
+//! cargo run --release --bin echo -- --idle N [--rounds N] [CONTENDER ..]
 //! cargo run --release --bin echo -- --server CONTENDER [--once]
 //! ```
 //!
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use aem_benches::echo::count::{self, Counted, Load};
 use aem_benches::echo::generator::{Generator, Limit};
+use aem_benches::echo::idle::{self, Weight};
 use aem_benches::echo::{CONTENDERS, Contender, MOST_CONNECTIONS, kernel, named};
 use aem_benches::rounds::{self, Arguments, Series, interleave, quartiles, tell};
 use aem_benches::server::{CLIENT_CORE, SERVER_CORE, Server, hold_to_core, on_server_core};
@@ -69,6 +71,7 @@ struct Wish {
     requests: u64,
     is_check: bool,
     counted: Option<Counted>,
+    idle: Option<usize>,
 }
 
 fn main() -> ExitCode {
@@ -84,6 +87,10 @@ fn main() -> ExitCode {
     }
     let field = wish.field();
     let mut is_good = !field.is_empty();
+    if let Some(number) = wish.idle {
+        weigh_all(&field, number, wish.arguments.rounds);
+        return ExitCode::SUCCESS;
+    }
     for size in &wish.sizes {
         for connections in &wish.connections {
             let load = Load { connections: *connections, size: *size, requests: wish.requests };
@@ -132,7 +139,7 @@ impl Wish {
     fn read() -> Wish {
         let (mut seconds, mut requests) = (None, REQUESTS);
         let (mut sizes, mut connections) = (SIZES.to_vec(), CONNECTIONS.to_vec());
-        let (mut is_check, mut counted) = (false, None);
+        let (mut is_check, mut counted, mut idle) = (false, None, None);
         let arguments = Arguments::read_beside(5, |word, words| {
             match word {
                 "--seconds" => {
@@ -152,6 +159,11 @@ impl Wish {
                     let what = words.next().and_then(|word| Counted::named(&word));
                     counted = Some(what.expect("--count instructions|syscalls"));
                 }
+                "--idle" => {
+                    let number = numbers(words.next(), idle::MOST);
+                    let one = number.filter(|list| list.len() == 1).map(|list| list[0]);
+                    idle = Some(one.expect("--idle N, at most 992"));
+                }
                 "--check" => is_check = true,
                 _ => return false,
             }
@@ -159,7 +171,7 @@ impl Wish {
         });
         let usual = if arguments.quick { SECONDS_QUICKLY } else { SECONDS };
         let seconds = seconds.unwrap_or(usual);
-        Wish { arguments, seconds, sizes, connections, requests, is_check, counted }
+        Wish { arguments, seconds, sizes, connections, requests, is_check, counted, idle }
     }
 
     /// The contenders that are wanted and can be had.
@@ -285,6 +297,23 @@ fn print(load: Load, all: &[Series<Figures>]) {
             median(|figures| figures.resident),
             median(|figures| figures.anonymous),
         );
+    }
+    println!();
+}
+
+/// What an idle connection costs each of them.
+fn weigh_all(field: &[Contender], number: usize, rounds: usize) {
+    let contenders = field.iter().map(|contender| rounds::Contender {
+        name: contender.name,
+        round: Box::new(move || idle::weigh(&start(*contender, false)?, number)),
+    });
+    let all = interleave(rounds, contenders.collect());
+    println!("\n### {number} idle connections\n");
+    println!("| bytes a connection | the server's | the kernel's, both ends |\n|-|-:|-:|");
+    for own in all.iter().filter(|own| !own.figures.is_empty()) {
+        let middle = |one: fn(&Weight) -> f64| tell(quartiles(&own.of(one).figures)[1]);
+        let (user, kernel) = (middle(|weight| weight.user), middle(|weight| weight.kernel));
+        println!("| {} | {user} | {kernel} |", own.name);
     }
     println!();
 }
