@@ -35,6 +35,7 @@ mod conformance;
 pub(crate) mod descriptor;
 mod direct;
 mod epoll;
+pub(crate) mod file;
 pub(crate) mod ledger;
 pub(crate) mod op;
 pub(crate) mod pool;
@@ -55,6 +56,7 @@ use crate::sys::clock::Clock;
 use crate::sys::eventfd::EventFd;
 
 pub(crate) use descriptor::Descriptor;
+pub(crate) use file::{FileAnswer, FileOp};
 pub(crate) use ledger::Token;
 pub use op::Interest;
 pub(crate) use op::{Answer, Completion, Op};
@@ -279,6 +281,15 @@ impl Backend {
     /// mistake of the caller's and panics.
     pub(crate) fn submit(&mut self, op: Op) -> Token {
         keeper!(self, keeper => keeper.submit(op))
+    }
+
+    /// Takes an op on a file, if this keeper can have the kernel do it without a thread of ours. Else it
+    /// comes back, to be performed on a thread that may block.
+    pub(crate) fn submit_file(&mut self, op: FileOp) -> Result<Token, FileOp> {
+        match self {
+            Backend::Uring(keeper) => keeper.submit_file(op),
+            _ => Err(op),
+        }
     }
 
     /// Asks for the end of an op. Its terminal completion follows in a later turn; what it had

@@ -57,9 +57,9 @@
 //!
 //! # What comes with it
 //!
-//! - [`net`]: TCP, with owned chunks in and queued sends out; [`fd`]: any other descriptor;
-//!   [`time`]: sleeps, timeouts, ticks; [`signal`]: the end that somebody asks for. Every other
-//!   `Stream` is a source too: a `futures::channel::mpsc::Receiver` brings messages from other
+//! - [`net`]: TCP, with owned chunks in and queued sends out; [`fs`]: files; [`fd`]: any other
+//!   descriptor; [`time`]: sleeps, timeouts, ticks; [`signal`]: the end that somebody asks for. Every
+//!   other `Stream` is a source too: a `futures::channel::mpsc::Receiver` brings messages from other
 //!   threads.
 //! - [`metrics()`] and [`jobs()`]: what runs, how often, for how long, and where it was made.
 //!
@@ -76,6 +76,7 @@ mod backend;
 mod chunk;
 mod error;
 pub mod fd;
+pub mod fs;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::backend::{Attach, Backend, Descriptor, Op};
+use crate::backend::{Attach, Backend, Descriptor, FileOp, Op};
 use crate::payload::SendQueue;
 use crate::queue::Unpark;
 use crate::sync;
@@ -222,6 +222,26 @@ impl Reactor {
         let token = self.backend.borrow_mut().submit(op);
         self.waits.borrow_mut().insert(token, sink);
         Ok(token)
+    }
+
+    /// Submits an op on a file, if the keeper takes such; else it comes back, to be performed on a thread
+    /// that may block.
+    ///
+    /// # Errors
+    ///
+    /// If the reactor is closed.
+    pub(crate) fn submit_file(
+        &self,
+        op: FileOp,
+        sink: Weak<dyn Sink>,
+    ) -> io::Result<Result<Token, FileOp>> {
+        self.check_open()?;
+        self.refuse_forked();
+        let submitted = self.backend.borrow_mut().submit_file(op);
+        if let Ok(token) = submitted {
+            self.waits.borrow_mut().insert(token, sink);
+        }
+        Ok(submitted)
     }
 
     /// Asks for the end of an op. Its sink gets exactly one terminal completion all the same. A

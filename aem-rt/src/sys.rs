@@ -15,6 +15,7 @@ pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
+pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod memory;
 pub(crate) mod poll;

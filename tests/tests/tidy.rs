@@ -29,7 +29,7 @@ const FLOORS: &[(u32, &[&str])] = &[
     (2, &["backend"]),
     (3, &["reactor"]),
     (4, &["runtime", "metrics"]),
-    (5, &["handler", "time", "fd", "net", "signal", "fuzzing"]),
+    (5, &["handler", "time", "fd", "fs", "net", "signal", "fuzzing"]),
 ];
 
 /// Who may import a neighbour on its own floor, never both ways.

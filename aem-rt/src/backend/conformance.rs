@@ -11,6 +11,7 @@
 mod accepting;
 mod cancelling;
 mod descriptors;
+mod files;
 mod random;
 mod receiving;
 mod sending;
@@ -91,6 +92,8 @@ suites! {
         accepting::what_cannot_accept_says_so_and_does_not_try_again,
         accepting::out_of_descriptors_ends_an_accept_and_loses_no_connection,
         descriptors::a_reused_number_is_not_taken_out_by_its_former_bearer,
+        files::an_op_on_a_file_is_answered_once_or_comes_back,
+        files::a_cancelled_open_leaves_no_descriptor,
         random::histories_lose_nothing_and_end_every_op_once,
         receiving::data_and_fin_in_one_segment_bring_both,
         receiving::an_urgent_mark_hides_no_bytes,

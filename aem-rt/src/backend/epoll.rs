@@ -230,7 +230,7 @@ impl EpollKeeper {
                 port.ask = true;
                 (None, true)
             }
-            Op::Changes { .. } => (None, false),
+            Op::Changes { .. } | Op::File(_) => (None, false),
         };
         let token;
         match place {

@@ -16,6 +16,7 @@ use std::rc::Rc;
 use socket2::SockAddr;
 
 use super::descriptor::Descriptor;
+use super::file::{FileAnswer, FileOp};
 use super::ledger::Token;
 use crate::chunk::Chunk;
 use crate::payload::SendQueue;
@@ -40,15 +41,23 @@ pub(crate) enum Op {
     /// Answers each time that something changes about the descriptor, and perhaps once for what it is
     /// like already. Multishot; it ends by a cancel only.
     Changes { descriptor: Rc<Descriptor> },
+    /// Does something about a file, which is nothing that a keeper waits for. See
+    /// [`submit_file`](super::Backend::submit_file).
+    File(Box<FileOp>),
 }
 
 impl Op {
     /// The descriptor that it is about.
+    ///
+    /// # Panics
+    ///
+    /// Of an op on a file, which is about none that is waited for.
     pub(crate) fn descriptor(&self) -> &Rc<Descriptor> {
         match self {
             Op::Accept { listener } => listener,
             Op::Receive { socket } | Op::Send { socket, .. } | Op::Connect { socket, .. } => socket,
             Op::Poll { descriptor, .. } | Op::Changes { descriptor } => descriptor,
+            Op::File(op) => unreachable!("{op:?} is about no descriptor of a keeper's"),
         }
     }
 
@@ -76,6 +85,8 @@ pub(crate) enum Answer {
     Connected,
     /// The descriptor is ready for this part of what was asked.
     Ready(Interest),
+    /// What was to be done about a file is done.
+    File(FileAnswer),
     /// The op failed and is over.
     Failed(io::Error),
     /// The op was cancelled and is over. A send gives its queue back.

@@ -212,6 +212,7 @@ impl SimulatedKeeper {
         let place = match &op {
             Op::Accept { .. } | Op::Receive { .. } => Some(&mut port.reading),
             Op::Send { .. } | Op::Connect { .. } => Some(&mut port.writing),
+            Op::File(op) => unreachable!("{op:?} comes back"),
             Op::Poll { .. } | Op::Changes { .. } => {
                 port.polling += 1;
                 None
@@ -358,6 +359,7 @@ impl SimulatedKeeper {
             }
             Op::Accept { .. } | Op::Receive { .. } => flight.lanes.read(now)?,
             Op::Connect { .. } => flight.lanes.connect(now)?,
+            Op::File(op) => unreachable!("{op:?} comes back"),
             Op::Poll { .. } | Op::Changes { .. } => return self.take_state(token),
         };
         match (&flight.op, what) {
@@ -414,6 +416,7 @@ impl SimulatedKeeper {
             Op::Accept { .. } | Op::Receive { .. } => port.reading = false,
             Op::Send { .. } | Op::Connect { .. } => port.writing = false,
             Op::Poll { .. } | Op::Changes { .. } => port.polling -= 1,
+            Op::File(op) => unreachable!("{op:?} comes back"),
         }
         self.sends -= usize::from(matches!(flight.op, Op::Send { .. }));
         Some(flight.op)
@@ -477,6 +480,7 @@ impl Flight {
             Op::Connect { .. } => self.lanes.time_of_connect(),
             Op::Poll { interest, .. } => self.lanes.time_of_state(interest),
             Op::Changes { .. } => self.lanes.time_of_change(self.seen),
+            Op::File(ref op) => unreachable!("{op:?} comes back"),
         };
         times
             .into_iter()

@@ -22,6 +22,7 @@
 mod buffers;
 mod choice;
 mod entry;
+mod files;
 
 use std::collections::VecDeque;
 use std::io;
@@ -103,6 +104,7 @@ struct Flight {
 struct Forms {
     multishot_accept: bool,
     multishot_receive: bool,
+    files: bool,
 }
 
 /// What the keeper knows of one descriptor.
@@ -179,11 +181,13 @@ impl UringKeeper {
                 && choice::is_granted(buffers.register(&mut ring))?;
         }
         let multishot_accept = !without.contains(Without::MULTISHOT_ACCEPT);
+        let files = !without.contains(Without::FILES)
+            && matches!(ring.first_missing(files::OPCODES), Ok(None));
         Ok(UringKeeper {
             ring,
             buffers,
             ledger: Ledger::new(),
-            forms: Forms { multishot_accept, multishot_receive },
+            forms: Forms { multishot_accept, multishot_receive, files },
             registry: Registry::new(None)?,
             bell: Arc::new(EventFd::new()?),
             bell_is_armed: false,
@@ -271,13 +275,17 @@ impl UringKeeper {
         let place = match &op {
             Op::Accept { .. } | Op::Receive { .. } => Some(&mut port.reading),
             Op::Send { .. } | Op::Connect { .. } => Some(&mut port.writing),
-            Op::Poll { .. } | Op::Changes { .. } => None,
+            Op::Poll { .. } | Op::Changes { .. } | Op::File(_) => None,
         };
         if let Some(place) = place {
             let taken = std::mem::replace(place, true);
             assert!(!taken, "two ops on one direction of a descriptor");
         }
         self.sends += usize::from(matches!(op, Op::Send { .. }));
+        self.make_due(op)
+    }
+
+    fn make_due(&mut self, op: Op) -> Token {
         let (stage, by_hand, tried, fruitless) = (Stage::Due, false, false, 0);
         let token = self.ledger.insert(Flight { op, stage, by_hand, tried, fruitless });
         self.due.push_back(token);
@@ -516,6 +524,7 @@ impl UringKeeper {
             Some(Op::Send { .. }) => self.sent(token, result),
             Some(Op::Connect { .. }) => self.connected(token, result),
             Some(Op::Poll { .. } | Op::Changes { .. }) => self.polled(token, result, more),
+            Some(Op::File(_)) => self.filed(token, result),
             None => unreachable!("an answer to no op: each has one last completion"),
         }
     }
@@ -692,11 +701,14 @@ impl UringKeeper {
 
 /// Lets the next op have the direction of this one.
 fn free_direction(ports: &mut Slab<Port>, op: &Op) {
-    let port = &mut ports[op.descriptor().port().0 as usize];
     match op {
-        Op::Accept { .. } | Op::Receive { .. } => port.reading = false,
-        Op::Send { .. } | Op::Connect { .. } => port.writing = false,
-        Op::Poll { .. } | Op::Changes { .. } => {}
+        Op::Accept { listener: descriptor } | Op::Receive { socket: descriptor } => {
+            ports[descriptor.port().0 as usize].reading = false;
+        }
+        Op::Send { socket, .. } | Op::Connect { socket, .. } => {
+            ports[socket.port().0 as usize].writing = false;
+        }
+        Op::Poll { .. } | Op::Changes { .. } | Op::File(_) => {}
     }
 }
 

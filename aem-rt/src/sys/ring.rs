@@ -93,7 +93,9 @@ impl Ring {
         let ring = builder(shape).setup_r_disabled().build(shape.entries)?;
         let mut allowed: Vec<_> = entries.iter().copied().map(Restriction::sqe_op).collect();
         allowed.push(Restriction::register_op(REGISTER_PROBE));
-        allowed.push(Restriction::sqe_flags_allowed(squeue::Flags::BUFFER_SELECT.bits()));
+        allowed.push(Restriction::sqe_flags_allowed(
+            (squeue::Flags::BUFFER_SELECT | squeue::Flags::ASYNC).bits(),
+        ));
         if buffers {
             allowed.push(Restriction::register_op(REGISTER_PBUF_RING));
         }

@@ -26,14 +26,16 @@ impl Without {
     pub(super) const BUFFER_RING: Without = Without(8);
     pub(super) const MULTISHOT_RECEIVE: Without = Without(16);
     pub(super) const MULTISHOT_ACCEPT: Without = Without(32);
+    pub(super) const FILES: Without = Without(64);
 
-    const NAMES: [(Without, &str); 6] = [
+    const NAMES: [(Without, &str); 7] = [
         (Without::DEFER_TASKRUN, "defer_taskrun"),
         (Without::COOP_TASKRUN, "coop_taskrun"),
         (Without::SUBMIT_ALL, "submit_all"),
         (Without::BUFFER_RING, "buffer_ring"),
         (Without::MULTISHOT_RECEIVE, "multishot_receive"),
         (Without::MULTISHOT_ACCEPT, "multishot_accept"),
+        (Without::FILES, "files"),
     ];
 
     pub(super) fn contains(self, part: Without) -> bool {

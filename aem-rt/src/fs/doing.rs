@@ -1,0 +1,88 @@
+//! Having an op on a file done: by the keeper if that can, else by a thread that may block.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use crate::backend::{FileAnswer, FileOp};
+use crate::job::join::JoinHandle;
+use crate::reactor::{Answer, Completion, Reactor, Sink, Token, Wakes, ended, home};
+use crate::runtime::{context, spawn_blocking};
+
+/// Has an op done. Dropped before that is so, it has the op cancelled, which what has begun may outrun.
+pub(super) async fn perform(op: FileOp) -> io::Result<FileAnswer> {
+    let reactor = context::reactor();
+    let answered = Rc::<Answered>::default();
+    let sink: Weak<Answered> = Rc::downgrade(&answered);
+    match reactor.submit_file(op, sink)? {
+        Ok(token) => Doing { reactor, token, answered }.await,
+        Err(op) => on_a_thread(move || op.perform()).await,
+    }
+}
+
+/// Has something done that may block. Dropped before it has begun, it is not done.
+pub(super) async fn on_a_thread<T: Send + 'static>(
+    act: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let mut job = Abandoned(spawn_blocking(act));
+    (&mut job.0).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// A job that nobody needs when this is dropped.
+struct Abandoned<T>(JoinHandle<T>);
+
+impl<T> Drop for Abandoned<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// An op that the keeper has.
+struct Doing {
+    reactor: Rc<Reactor>,
+    token: Token,
+    answered: Rc<Answered>,
+}
+
+/// Where the answer arrives. Dropped with an answer that nobody took, it closes what was opened.
+#[derive(Default)]
+struct Answered {
+    answer: Cell<Option<io::Result<FileAnswer>>>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl Sink for Answered {
+    fn complete(self: Rc<Self>, completion: Completion, wakes: &mut Wakes) {
+        self.answer.set(Some(match completion.answer {
+            Answer::File(answer) => Ok(answer),
+            Answer::Failed(error) => Err(error),
+            _ => Err(ended()),
+        }));
+        wakes.extend(self.waker.take());
+    }
+}
+
+impl Future for Doing {
+    type Output = io::Result<FileAnswer>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<FileAnswer>> {
+        home::check(&self.reactor)?;
+        // A clone is user code, so it comes before the look; the old one goes after it.
+        let old = self.answered.waker.replace(Some(cx.waker().clone()));
+        drop(old);
+        match self.answered.answer.take() {
+            Some(answer) => Poll::Ready(answer),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        // Of an op that is over this is no more than a look at its token.
+        self.reactor.cancel(self.token);
+    }
+}
