@@ -6,6 +6,7 @@ pub mod child;
 pub mod counting;
 pub mod elsewhere;
 pub mod forked;
+pub mod guarded;
 pub mod keepers;
 pub mod limits;
 pub mod messages;
