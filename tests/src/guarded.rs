@@ -1,8 +1,8 @@
 //! An allocator that catches whoever touches what is not lent, the kernel too.
 //!
 //! Each piece ends at a page that nobody may touch, as it does in Electric Fence (Perens, 1987); what is left
-//! of its own pages is filled with canaries, which are looked at when it is given back. From then on its pages are
-//! closed as well: a program that touches them dies of `SIGSEGV`, a kernel that does answers `EFAULT`. A
+//! of its own pages is filled with canaries, which are looked at when it is given back. From then on its
+//! pages are closed as well: a program that touches them dies of `SIGSEGV`, a kernel that does answers `EFAULT`. A
 //! place is used again when all others have been, some ten thousand pieces later.
 //!
 //! A program makes it its own with `#[global_allocator] static GUARDED: Guarded = Guarded;`.
@@ -80,13 +80,17 @@ impl Places {
                 state.free = map(size_of::<u32>() * self.count, readable)? as *mut u32;
                 for index in 0..self.count {
                     // SAFETY: inside the mapping that was just made.
-                    unsafe { state.free.add(index).write(index as u32) };
+                    let place = unsafe { state.free.add(index) };
+                    // SAFETY: as above, and nobody else has it.
+                    unsafe { place.write(index as u32) };
                 }
                 state.left = self.count;
             }
             state.left = state.left.checked_sub(1)?;
             // SAFETY: `head` is below `count`.
-            let index = unsafe { state.free.add(state.head).read() };
+            let place = unsafe { state.free.add(state.head) };
+            // SAFETY: it was written when the mapping was made.
+            let index = unsafe { place.read() };
             state.head = (state.head + 1) % self.count;
             Some(state.start + index as usize * self.size())
         })
@@ -97,7 +101,9 @@ impl Places {
             let index = (address - state.start) / self.size();
             let tail = (state.head + state.left) % self.count;
             // SAFETY: `tail` is below `count`.
-            unsafe { state.free.add(tail).write(index as u32) };
+            let place = unsafe { state.free.add(tail) };
+            // SAFETY: as above, and the lock is ours.
+            unsafe { place.write(index as u32) };
             state.left += 1;
         });
     }
@@ -208,8 +214,8 @@ pub fn count() -> Count {
     Count { pieces, missed, live: LIVE.load(Relaxed) }
 }
 
-// SAFETY: a watched piece has pages of its own, as many as it needs and aligned as asked, until it comes back;
-// everything else is passed on to the system's allocator. To grow is to allocate and copy, by default.
+// SAFETY: a watched piece has pages of its own, as many as it needs and aligned as asked, until it comes
+// back; everything else is passed on to the system's allocator. To grow is to allocate and copy, by default.
 unsafe impl GlobalAlloc for Guarded {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE.fetch_add(layout.size() as i64, Relaxed);

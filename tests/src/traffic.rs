@@ -1,8 +1,11 @@
 //! Bytes to send, known again when they arrive, and awaits that are cut short.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
+use std::time::Duration;
+
+use crate::random::Random;
 
 /// A sum over bytes in their order (FNV-1a), that can be continued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,4 +63,27 @@ pub async fn cut_short<F: Future>(future: F, polls: usize) -> Option<F::Output> 
         polled
     })
     .await
+}
+
+/// Polls a future a few times, as chance has it with runs of other jobs or a short sleep between, and gives
+/// it back unless it is ready: to be dropped, or forgotten.
+///
+/// # Errors
+/// The future that is not ready.
+pub async fn begin<F: Future>(future: F, random: &mut Random) -> Result<F::Output, Pin<Box<F>>> {
+    let mut future = Box::pin(future);
+    for _ in 0..random.below(4) {
+        if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+            return Ok(output);
+        }
+        match random.below(4) {
+            0 => aem::yield_now().await,
+            1 => {
+                let time = Duration::from_micros(random.below(100) as u64);
+                aem::time::sleep(time).await;
+            }
+            _ => {}
+        }
+    }
+    Err(future)
 }

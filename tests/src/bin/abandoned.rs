@@ -1,14 +1,12 @@
 //! Begins much, and leaves it at random points: `abandoned drop|forget COUNT SEED`.
 //!
-//! Receives, sends, accepts and connects are polled now and then, and dropped or forgotten, under an allocator
-//! that closes what was given back ([`aem_tests::guarded`]). Every byte that arrives is checked, every error
+//! Receives, sends, accepts and connects are polled now and then, and dropped or forgotten, under an
+//! allocator that closes what was given back ([`aem_tests::guarded`]). Every byte that arrives is checked, every error
 //! is told, and at the end a line says what was done.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::task::Poll;
 use std::time::Duration;
 
 use aem::net::{TcpListener, TcpStream};
@@ -17,6 +15,7 @@ use aem_tests::guarded::{self, Guarded};
 use aem_tests::limits::raise_descriptors;
 use aem_tests::proc::descriptors;
 use aem_tests::random::Random;
+use aem_tests::traffic::begin;
 use futures::future::join;
 
 #[global_allocator]
@@ -134,22 +133,14 @@ struct World {
     connects_forgotten: usize,
 }
 
-/// Polls now and then, and leaves it.
+/// Begins something, and leaves it unless it is done by then.
 async fn leave<F: Future>(future: F, random: &mut Random, forget: bool) -> Option<F::Output> {
-    let mut future = Box::pin(future);
-    for _ in 0..random.below(4) {
-        let polled = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
-        if let Poll::Ready(output) = polled {
-            return Some(output);
-        }
-        match random.below(4) {
-            0 => aem::yield_now().await,
-            1 => sleep(Duration::from_micros(random.below(100) as u64)).await,
-            _ => {}
-        }
-    }
+    let left = match begin(future, random).await {
+        Ok(output) => return Some(output),
+        Err(left) => left,
+    };
     if forget {
-        std::mem::forget(future);
+        std::mem::forget(left);
     }
     None
 }
