@@ -516,6 +516,7 @@ impl UringKeeper {
             return None;
         }
         let token = Token::from_bits(key)?;
+        debug_assert_ne!(result, -libc::EFAULT, "the kernel was lent what is not there (LENT)");
         match self.ledger.get(token).map(|flight| &flight.op) {
             Some(Op::Receive { .. }) => {
                 self.received(token, result, cqueue::buffer_select(flags), more)
