@@ -2,8 +2,8 @@
 //!
 //! Each piece ends at a page that nobody may touch, as it does in Electric Fence (Perens, 1987); what is left
 //! of its own pages is filled with canaries, which are looked at when it is given back. From then on its
-//! pages are closed as well: a program that touches them dies of `SIGSEGV`, a kernel that does answers `EFAULT`. A
-//! place is used again when all others have been, some ten thousand pieces later.
+//! pages are closed as well: a program that touches them dies of `SIGSEGV`, a kernel that does answers
+//! `EFAULT`. A place is used again when all others have been, some ten thousand pieces later.
 //!
 //! A program makes it its own with `#[global_allocator] static GUARDED: Guarded = Guarded;`.
 //! Small pieces, very large ones, and those for which there is no place come from the system's allocator;

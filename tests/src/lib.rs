@@ -5,6 +5,7 @@ pub mod bounded;
 pub mod child;
 pub mod counting;
 pub mod elsewhere;
+pub mod example;
 pub mod forked;
 pub mod guarded;
 pub mod keepers;

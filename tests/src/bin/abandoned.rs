@@ -1,8 +1,8 @@
 //! Begins much, and leaves it at random points: `abandoned drop|forget COUNT SEED`.
 //!
 //! Receives, sends, accepts and connects are polled now and then, and dropped or forgotten, under an
-//! allocator that closes what was given back ([`aem_tests::guarded`]). Every byte that arrives is checked, every error
-//! is told, and at the end a line says what was done.
+//! allocator that closes what was given back ([`aem_tests::guarded`]). Every byte that arrives is checked,
+//! every error is told, and at the end a line says what was done.
 
 use std::io;
 use std::net::SocketAddr;

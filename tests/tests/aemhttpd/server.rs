@@ -5,10 +5,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use aem_tests::example;
 
 /// How long anything may take before a test fails; far above what the slowest machine needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -87,7 +88,7 @@ impl Drop for Server {
 
 /// The server with these flags, not started yet.
 pub(crate) fn command(flags: &[&str]) -> Command {
-    let mut command = Command::new(binary());
+    let mut command = Command::new(example::path("aemhttpd"));
     command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env_remove("AEM_BACKEND");
     command
@@ -103,30 +104,6 @@ pub(crate) fn wait(child: &mut Child) -> ExitStatus {
         assert!(Instant::now() < deadline, "the server does not end");
         thread::sleep(Duration::from_millis(5));
     }
-}
-
-/// Builds the example once: cargo does not build examples of another package for us.
-fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
-        let mut build = Command::new(cargo);
-        build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-        // The whole workspace is selected, so that features and with them the libraries are the
-        // ones that are there already.
-        build.args(["build", "--workspace", "--example", "aemhttpd"]);
-        build.arg("--message-format=json-render-diagnostics");
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        let output = build.stderr(Stdio::inherit()).output().unwrap();
-        assert!(output.status.success(), "aemhttpd does not build");
-        let messages = String::from_utf8(output.stdout).unwrap();
-        let after = |key| messages.lines().filter_map(move |line| line.split(key).nth(1));
-        let paths = after("\"executable\":\"").filter_map(|rest| rest.split('"').next());
-        let path = paths.map(PathBuf::from).find(|path| path.ends_with("examples/aemhttpd"));
-        path.expect("cargo says where it put the executable")
-    })
 }
 
 /// The site that is shipped with the example.
