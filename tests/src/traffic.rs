@@ -1,6 +1,8 @@
 //! Bytes to send, known again when they arrive, and awaits that are cut short.
 
 use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
@@ -86,4 +88,18 @@ pub async fn begin<F: Future>(future: F, random: &mut Random) -> Result<F::Outpu
         }
     }
     Err(future)
+}
+
+/// Has the close of a TCP socket reset the connection.
+///
+/// # Panics
+/// If it is none.
+pub fn reset_when_closed(socket: impl AsFd) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let (fd, size) = (socket.as_fd().as_raw_fd(), size_of_val(&linger) as libc::socklen_t);
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_LINGER);
+    let value = (&raw const linger).cast();
+    // SAFETY: the kernel reads `size` bytes of `linger`, which lives.
+    let failed = unsafe { libc::setsockopt(fd, level, name, value, size) };
+    assert_eq!(failed, 0, "SO_LINGER: {}", io::Error::last_os_error());
 }

@@ -6,7 +6,6 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use aem::net::{TcpListener, TcpStream};
 use aem::time::{sleep, timeout};
 use aem::{Chunk, JoinError, JoinHandle, Registration};
 use aem_tests::random::Random;
-use aem_tests::traffic::begin;
+use aem_tests::traffic::{begin, reset_when_closed};
 use futures::future::{join, join_all};
 
 use super::script::{End, Reader, Sending, Step, Until, script};
@@ -178,17 +177,6 @@ impl Live {
         }
         assert_eq!(self.received.wrong.take(), None, "{:?}", self.received.end);
     }
-
-    /// Has the drop of the last handle reset the connection.
-    fn set_to_reset(&self) {
-        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-        let (socket, size) = (self.stream.as_fd().as_raw_fd(), size_of_val(&linger));
-        let (level, name) = (libc::SOL_SOCKET, libc::SO_LINGER);
-        let value = (&raw const linger).cast();
-        // SAFETY: the kernel reads `size` bytes of `linger`, which lives.
-        let failed = unsafe { libc::setsockopt(socket, level, name, value, size as u32) };
-        assert_eq!(failed, 0, "SO_LINGER: {}", io::Error::last_os_error());
-    }
 }
 
 /// A script in progress.
@@ -304,7 +292,7 @@ impl Player {
                 String::new()
             }
             Step::Reset(end) => {
-                self.live(end).set_to_reset();
+                reset_when_closed(&self.live(end).stream);
                 self.take(end).drop().await;
                 String::new()
             }
