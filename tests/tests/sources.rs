@@ -1,5 +1,6 @@
-//! The contract of the public sources, one suite for all of them on both keepers: a handler hears every event,
-//! an await too, a cancelled await loses none, a source changes hands, an end is an end, an error an error.
+//! The contract of the public sources, one suite for all of them on both keepers: a handler hears every
+//! event, an await too, a cancelled await loses none, a source changes hands, an end is an end, an error an
+//! error.
 //!
 //! A [`Rig`] is a source and somebody who has its events happen; the tests know nothing else. What is
 //! special about a source has its own tests: `net_tcp.rs`, `races.rs`, and those beside its code.

@@ -57,7 +57,7 @@ impl Clients {
     /// Nobody listens any more, as soon as the keeper has let go.
     async fn has_gone(&self) {
         self.listener.take();
-        while std::net::TcpStream::connect(self.address).is_ok() {
+        while TcpStream::connect(self.address).await.is_ok() {
             sleep(PAUSE).await;
         }
     }
