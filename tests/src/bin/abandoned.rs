@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
+use aem::fs::File;
 use aem::net::{TcpListener, TcpStream};
 use aem::time::{sleep, timeout};
 use aem_tests::guarded::{self, Guarded};
@@ -38,6 +39,9 @@ const MOST_LEFT: i64 = 1 << 10;
 
 /// Runtimes, one after the other.
 const ROUNDS: usize = 4;
+
+/// In the file that is read.
+const FILE_BYTES: usize = 64 << 10;
 
 /// Nothing that has to happen takes longer.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -137,6 +141,7 @@ struct World {
     /// Connections that nobody has accepted.
     clients: Vec<TcpStream>,
     connects_forgotten: usize,
+    file: File,
 }
 
 /// Begins something, and leaves it unless it is done by then.
@@ -151,8 +156,17 @@ async fn leave<F: Future>(future: F, random: &mut Random, forget: bool) -> Optio
     None
 }
 
-/// What can be under way. Each says whether it was left before its end; a read of a file belongs here as well
-/// when there is one to be left.
+/// A file without a name, with [`byte_at`] everywhere.
+fn nameless_file() -> io::Result<File> {
+    let name = format!("aem-abandoned-{}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, (0..FILE_BYTES).map(byte_at).collect::<Vec<u8>>())?;
+    let file = std::fs::File::open(&path);
+    std::fs::remove_file(path)?;
+    Ok(file?.into())
+}
+
+/// What can be under way. Each says whether it was left before its end.
 impl World {
     async fn new(forget: bool, seed: u64) -> io::Result<World> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -163,7 +177,30 @@ impl World {
         }
         let (random, crowded) = (Random::new(seed), Crowded::new()?);
         let (clients, connects_forgotten) = (Vec::new(), 0);
-        Ok(World { random, forget, listener, address, crowded, pairs, clients, connects_forgotten })
+        let file = nameless_file()?;
+        Ok(World {
+            random,
+            forget,
+            listener,
+            address,
+            crowded,
+            pairs,
+            clients,
+            connects_forgotten,
+            file,
+        })
+    }
+
+    async fn read_file(&mut self) -> io::Result<bool> {
+        let (offset, length) = (self.random.below(FILE_BYTES), 1 + self.random.below(2_000));
+        let read = self.file.read_at(length, offset as u64);
+        let Some(bytes) = leave(read, &mut self.random, self.forget).await else {
+            return Ok(true);
+        };
+        let bytes = bytes?;
+        assert_eq!(bytes.len(), length.min(FILE_BYTES - offset));
+        assert!(bytes.iter().zip(offset..).all(|(byte, place)| *byte == byte_at(place)));
+        Ok(false)
     }
 
     async fn receive(&mut self) -> io::Result<bool> {
@@ -230,6 +267,7 @@ impl World {
             self.send().await?;
             self.accept().await?;
             self.connect().await?;
+            self.read_file().await?;
         }
         Ok(())
     }
@@ -238,10 +276,11 @@ impl World {
     async fn leave(&mut self, count: usize) -> io::Result<()> {
         let (mut left, mut steps) = (0, 0_usize);
         while left < count {
-            let was_left = match self.random.below(4) {
+            let was_left = match self.random.below(5) {
                 0 => self.receive().await?,
                 1 => self.send().await?,
                 2 => self.accept().await?,
+                3 => self.read_file().await?,
                 _ => self.connect().await?,
             };
             left += usize::from(was_left);
