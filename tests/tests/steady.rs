@@ -145,7 +145,9 @@ impl Middle {
         for (call, count) in &self.counts {
             let is_file = files.contains(&call.as_str());
             let is_known = is_send(call) || is_wait(call) || call == "recvfrom";
-            assert!(is_known || is_file, "{call}: {self:?}");
+            // More may be in memory at once than ever before.
+            let is_allocators = call == "brk" && *count <= few;
+            assert!(is_known || is_file || is_allocators, "{call}: {self:?}");
             assert!(!is_file || *count == responses, "{call}: {self:?}");
         }
     }
