@@ -41,6 +41,11 @@ use crate::sys::{poll, socket};
 /// connections are busy, and then the next wait brings them.
 const EVENTS_PER_WAIT: usize = 1024;
 
+/// A turn that has received so many bytes leaves the other events to the next one: what it received is then
+/// still in the processor's cache when the jobs run that it is for. Hundreds of sockets with 16 KiB each, all
+/// received before the first is looked at, cost each of them a third more.
+const RECEIVED_PER_TURN: usize = 256 * 1024;
+
 /// The key of the bell; all others are ports.
 const BELL: u64 = u64::MAX;
 
@@ -118,6 +123,8 @@ pub(crate) struct EpollKeeper {
     events: Events,
     /// How many of `events` have been looked at.
     seen: usize,
+    /// How many bytes have been received in this turn.
+    received: usize,
     /// What was answered beside the completion that was drawn last.
     done: VecDeque<Completion>,
     pool: Pool,
@@ -145,6 +152,7 @@ impl EpollKeeper {
             to_try: 0,
             events: Events::new(EVENTS_PER_WAIT),
             seen: 0,
+            received: 0,
             done: VecDeque::new(),
             pool: Pool::new(config.pool_bytes, config.buffer_size)?,
             closed: 0,
@@ -307,6 +315,10 @@ impl EpollKeeper {
         let idle = self.work.is_empty() && self.cancelled.is_empty() && self.done.is_empty();
         let busy = !idle || self.closed > 0;
         let wait = if busy { Some(Duration::ZERO) } else { wait };
+        self.received = 0;
+        if self.seen < self.events.len() {
+            return Ok(());
+        }
         self.seen = 0;
         match self.registry.epoll().wait(&mut self.events, wait) {
             Ok(()) => self.patience.restore(),
@@ -317,7 +329,13 @@ impl EpollKeeper {
 
     #[inline]
     pub(super) fn has_next(&self) -> bool {
-        self.seen < self.events.len() || self.to_try + self.to_end > 0 || !self.done.is_empty()
+        self.may_see_more() || self.to_try + self.to_end > 0 || !self.done.is_empty()
+    }
+
+    /// Whether there is an event that is to be looked at in this turn.
+    #[inline]
+    fn may_see_more(&self) -> bool {
+        self.seen < self.events.len() && self.received < RECEIVED_PER_TURN
     }
 
     #[inline]
@@ -325,7 +343,7 @@ impl EpollKeeper {
         loop {
             let completion = if let Some(completion) = self.done.pop_front() {
                 Some(completion)
-            } else if self.seen < self.events.len() {
+            } else if self.may_see_more() {
                 self.seen += 1;
                 let (key, edge) = self.events.get(self.seen - 1);
                 self.take_edge(key, edge)
@@ -485,6 +503,7 @@ impl EpollKeeper {
         match received {
             Ok(Reception::Data { chunk, full: false }) if port.attached && !port.tail => {
                 port.read = Readiness::Drained;
+                self.received += chunk.len();
                 Some(Completion { token, answer: Answer::Received(chunk), more: true })
             }
             received => self.received(token, index, received),
@@ -537,6 +556,7 @@ impl EpollKeeper {
         let port = &mut self.ports[index];
         match received {
             Ok(Reception::Data { chunk, full }) => {
+                self.received += chunk.len();
                 if full || port.tail {
                     self.keep_trying(index, Direction::Read);
                 } else {

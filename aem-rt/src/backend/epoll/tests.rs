@@ -160,3 +160,28 @@ fn a_dropped_descriptor_leaves_epoll_before_it_closes() {
     assert_eq!(keeper.events.len(), 0);
     drop(copy);
 }
+
+#[test]
+fn a_turn_receives_no_more_than_a_cache_holds() {
+    let mut keeper = keeper();
+    let piece = [7; 16 * 1024];
+    let sockets: Vec<_> = (0..40).map(|_| unix_pair(&mut keeper, Attach::Now)).collect();
+    for (socket, _peer) in &sockets {
+        keeper.receive(socket);
+    }
+    keeper.quiet();
+    for (_socket, peer) in &sockets {
+        let mut peer = peer;
+        peer.write_all(&piece).unwrap();
+    }
+    let (mut received, mut turns) = (0, 0);
+    while received < 40 * piece.len() {
+        let bytes = bytes_of(&keeper.turn(Some(PATIENCE))).len();
+        assert!(bytes > 0, "a wait that has events left does not sleep, and brings some");
+        assert!(bytes < RECEIVED_PER_TURN + BUFFER_SIZE, "{bytes} bytes in one turn");
+        received += bytes;
+        turns += 1;
+    }
+    assert!(turns >= 3, "{turns} turns");
+    assert!(bytes_of(&keeper.quiet()).is_empty());
+}
