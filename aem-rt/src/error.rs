@@ -126,6 +126,14 @@ impl HandlerError {
         HandlerError { cause: Cause::Failed(error) }
     }
 
+    /// As [`new_failed`](Self::new_failed), but an error of a handler stays what it is.
+    pub(crate) fn from_box(error: BoxError) -> Self {
+        match error.downcast::<HandlerError>() {
+            Ok(error) => *error,
+            Err(error) => HandlerError::new_failed(error),
+        }
+    }
+
     pub(crate) fn new_panic(payload: Box<dyn Any + Send>) -> Self {
         HandlerError { cause: Cause::Panicked(Box::new(Panic::new(payload))) }
     }

@@ -10,6 +10,7 @@
 //! | [`core`] | the job: source, handler, flags; what a run does, how it ends |
 //! | [`face`] | the ways to be called: a closure, an async closure |
 //! | [`cloner`] | the third way: a task for each event |
+//! | [`restart`] | going on after a failure: `Restart`, `supervise` |
 //! | [`registration`] | `Registration` and `Control`: what users hold |
 //! | [`state`] | `State`: one `&mut T` for many handlers |
 //! | [`scope`] | `Scope`: many jobs with one end |
@@ -18,6 +19,7 @@ mod cloner;
 mod core;
 mod face;
 mod registration;
+mod restart;
 mod scope;
 mod state;
 
@@ -27,6 +29,7 @@ use futures::Stream;
 
 pub use self::core::RUN_EVENTS;
 pub use self::registration::{Control, Registration};
+pub use self::restart::{Restart, supervise};
 pub use self::scope::{CloseReport, Closing, Idle, Scope, ScopeHandle};
 pub use self::state::{State, WeakState};
 use crate::error::{BoxError, HandlerError};

@@ -98,8 +98,8 @@ pub mod time;
 pub use chunk::Chunk;
 pub use error::{BoxError, HandlerError, JoinError, Result};
 pub use handler::{
-    CloseReport, Closing, Control, End, Idle, IntoNext, Next, RUN_EVENTS, Registration, Scope,
-    ScopeHandle, State, WeakState, on, on_async, on_each, on_ok,
+    CloseReport, Closing, Control, End, Idle, IntoNext, Next, RUN_EVENTS, Registration, Restart,
+    Scope, ScopeHandle, State, WeakState, on, on_async, on_each, on_ok, supervise,
 };
 pub use job::join::JoinHandle;
 pub use metrics::{JobId, JobInfo, JobKind, JobStats, Metrics};

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::job::Payload;
 pub use crate::job::id::JobId;
 pub use crate::job::registry::JobKind;
-use crate::job::registry::{Lost, Sight};
+use crate::job::registry::{Facts, Lost, Sight};
 use crate::queue::Priority;
 
 /// How a job has fared.
@@ -29,6 +29,14 @@ pub struct JobStats {
     pub longest: Duration,
     /// How long it waited in the queue, in all, to the accuracy of a turn. An estimate for tasks.
     pub queued: Duration,
+    /// Events that its source gave. Exact; none for tasks.
+    pub events: u64,
+    /// How many of them were there before the handler was done with the one before: it is slower than its
+    /// source, or they come in bursts. What becomes of them is said by
+    /// [`keep_latest`](crate::Registration::keep_latest) and [`merge`](crate::Registration::merge).
+    pub overruns: u64,
+    /// How often the handler failed and [another followed](crate::Registration::restart).
+    pub restarts: u64,
 }
 
 /// A job and how it has fared.
@@ -53,11 +61,19 @@ pub struct JobInfo {
     pub longest: Duration,
     /// How long it waited in the queue, in all, to the accuracy of a turn. An estimate for tasks.
     pub queued: Duration,
+    /// Events that its source gave. Exact; none for tasks.
+    pub events: u64,
+    /// How many of them were there before the handler was done with the one before: it is slower than its
+    /// source, or they come in bursts. What becomes of them is said by
+    /// [`keep_latest`](crate::Registration::keep_latest) and [`merge`](crate::Registration::merge).
+    pub overruns: u64,
+    /// How often the handler failed and [another followed](crate::Registration::restart).
+    pub restarts: u64,
 }
 
 impl JobInfo {
     pub(crate) fn new(sight: Sight<'_>) -> Self {
-        let Sight { record, runs, priority } = sight;
+        let Sight { record, runs, priority, tally } = sight;
         let statistics = record.statistics;
         JobInfo {
             id: record.id,
@@ -69,6 +85,30 @@ impl JobInfo {
             running: Duration::from_nanos(statistics.running),
             longest: Duration::from_micros(u64::from(statistics.longest_us)),
             queued: Duration::from_nanos(statistics.queued),
+            events: tally.events,
+            overruns: u64::from(statistics.overruns),
+            restarts: u64::from(tally.restarts),
+        }
+    }
+
+    /// A job that has ended, and of which no more is known than at its birth.
+    pub(crate) fn of_ended(id: JobId, facts: Facts) -> Self {
+        let Facts { kind, location } = facts;
+        let JobStats { runs, running, longest, queued, events, overruns, restarts } =
+            JobStats::default();
+        JobInfo {
+            id,
+            name: None,
+            location,
+            kind,
+            priority: Priority::Normal,
+            runs,
+            running,
+            longest,
+            queued,
+            events,
+            overruns,
+            restarts,
         }
     }
 
@@ -78,8 +118,8 @@ impl JobInfo {
     }
 
     pub(crate) fn stats(&self) -> JobStats {
-        let JobInfo { runs, running, longest, queued, .. } = *self;
-        JobStats { runs, running, longest, queued }
+        let JobInfo { runs, running, longest, queued, events, overruns, restarts, .. } = *self;
+        JobStats { runs, running, longest, queued, events, overruns, restarts }
     }
 }
 

@@ -28,6 +28,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub use self::handle::{BackendReport, Handle};
+pub(crate) use self::worker::Fate;
 pub use self::worker::TURN_JOBS;
 use self::worker::{OnError, Worker};
 pub use crate::backend::BackendKind;

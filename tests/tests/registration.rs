@@ -9,6 +9,8 @@ mod cloners;
 mod ends;
 #[path = "registration/faces.rs"]
 mod faces;
+#[path = "registration/policies.rs"]
+mod policies;
 #[path = "registration/reports.rs"]
 mod reports;
 

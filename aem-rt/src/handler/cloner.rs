@@ -22,7 +22,7 @@ use crate::job::slot::PinSlot;
 use crate::job::waker::JobRef;
 use crate::job::{Payload, contain};
 use crate::metrics::JobInfo;
-use crate::runtime::context;
+use crate::runtime::{Fate, context};
 
 /// A task for each event, at most `limit` at once.
 #[track_caller]
@@ -97,7 +97,7 @@ impl Crew {
     /// The error of one event, of which nobody else will hear.
     fn report(&self, key: usize, error: HandlerError) {
         match (context::try_current(), self.info(key)) {
-            (Some(worker), Some(info)) => worker.handler_failed(&info, error),
+            (Some(worker), Some(info)) => worker.handler_failed(&info, error, Fate::Ended),
             _ => fail_alone(&"a handler", error),
         }
     }

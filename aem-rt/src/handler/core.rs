@@ -11,25 +11,34 @@
 //!   registered ──► started ◄┘──► closing ──► ended ──► visible
 //!                    │  stop, Next::Stop, Err, panic,    │  on_end runs first, in a run of its own
 //!                    │  exhausted (and its last event)   └► awaiters and scopes hear of it
+//!                    └► resting ──► started: a supervised handler has failed, and another follows
 //! ```
 //!
 //! Promises: AGAIN, OUTSIDE, BOUND (events a run), HOME (source and handler are dropped on every path).
 
+mod merging;
+mod operate;
+mod rare;
+mod restarting;
+
 use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::Stream;
 use pin_project_lite::pin_project;
 
+pub(super) use self::merging::Merge;
+pub(super) use self::operate::{Operate, Pauser};
+use self::rare::Rare;
 use super::face::{BoxFace, discard, fail_alone, report_if_lost};
-use super::scope::Membership;
 use super::{End, Next, Outcome};
 use crate::error::HandlerError;
-use crate::job::cell::Work;
+use crate::job::cell::{Tally, Work};
 use crate::job::slot::PinSlot;
 use crate::job::{Payload, contain};
-use crate::runtime::context;
+use crate::runtime::{Fate, context};
 
 /// So many events are handled in a run before others get their turn: enough to spread the cost of a run,
 /// few enough that a source which is always ready keeps nobody waiting for long.
@@ -42,33 +51,43 @@ pub(super) type Ending = Result<End, HandlerError>;
 pub(super) type OnEnd = Box<dyn FnOnce(&Ending)>;
 
 /// The registration's own pause.
-const PAUSED: u16 = 1;
+const PAUSED: u64 = 1;
 /// Its scope's pause.
-const SCOPE_PAUSED: u16 = 1 << 1;
+const SCOPE_PAUSED: u64 = 1 << 1;
 /// The handler never runs again.
-const STOPPED: u16 = 1 << 2;
+const STOPPED: u64 = 1 << 2;
 /// The event in progress is the last one: the source was reclaimed in it, or the scope closes.
-const LAST: u16 = 1 << 3;
+const LAST: u64 = 1 << 3;
 /// A run is under way: handler or source may be away.
-const RUNNING: u16 = 1 << 4;
+const RUNNING: u64 = 1 << 4;
 /// The source has said that there is no more.
-const EXHAUSTED: u16 = 1 << 5;
+const EXHAUSTED: u64 = 1 << 5;
 /// How it ended is known; `on_end` may still have to hear of it.
-const ENDED: u16 = 1 << 6;
+const ENDED: u64 = 1 << 6;
 /// Everybody may know how it ended.
-const VISIBLE: u16 = 1 << 7;
+const VISIBLE: u64 = 1 << 7;
 /// A `Registration` holds it: the source is kept for `reclaim`, and the ending for who awaits it.
-const HELD: u16 = 1 << 8;
+const HELD: u64 = 1 << 8;
 /// The source has been polled at least once.
-const POLLED: u16 = 1 << 9;
+const POLLED: u64 = 1 << 9;
 /// Somebody has awaited the ending.
-const READ: u16 = 1 << 10;
+const READ: u64 = 1 << 10;
 /// It is ending: what it was is dropped now, and code of the user may look on.
-const ENDING: u16 = 1 << 11;
+const ENDING: u64 = 1 << 11;
 /// Another handler follows when the event in progress has ended.
-const SUCCEEDED: u16 = 1 << 12;
+const SUCCEEDED: u64 = 1 << 12;
 /// The handler is a plain closure: it is never busy and always ready.
-const PLAIN: u16 = 1 << 13;
+const PLAIN: u64 = 1 << 13;
+/// Nothing was waited for since the last event: the next one was there already.
+const PROMPT: u64 = 1 << 14;
+/// Events that wait while the handler is at work become one.
+const MERGING: u64 = 1 << 15;
+/// The handler has failed, and the next one begins when a while has passed.
+const RESTING: u64 = 1 << 16;
+
+/// Above the marks a core's word counts the events that its handler was given.
+const EVENTS: u32 = 20;
+const ONE_EVENT: u64 = 1 << EVENTS;
 
 pin_project! {
     /// The work of a handler's job.
@@ -77,54 +96,9 @@ pin_project! {
         source: PinSlot<S>,
         face: Cell<Option<BoxFace<S::Item>>>,
         rare: Cell<Option<Box<Rare<S::Item>>>>,
-        flags: Cell<u16>,
+        // Marks, and the number of events.
+        word: Cell<u64>,
     }
-}
-
-/// What few have while they run. It costs the others a word.
-struct Rare<I> {
-    /// The handler that follows when the event in progress has ended.
-    successor: Option<BoxFace<I>>,
-    ending: Option<Ending>,
-    on_end: Option<OnEnd>,
-    membership: Option<Membership>,
-}
-
-impl<I> Default for Rare<I> {
-    fn default() -> Self {
-        Rare { successor: None, ending: None, on_end: None, membership: None }
-    }
-}
-
-/// What a handle can do without knowing the source.
-pub(super) trait Operate {
-    /// Sets or clears a pause; true if the job should run.
-    #[must_use]
-    fn set_paused(&self, by: Pauser, paused: bool) -> bool;
-    /// Drops handler and event in progress, now or when they are back; true if the job should run.
-    #[must_use]
-    fn stop(self: Pin<&Self>) -> bool;
-    /// Ends after the event in progress; true if the job should run.
-    #[must_use]
-    fn finish(self: Pin<&Self>) -> bool;
-    /// Whether it never came to polling its source, though nobody kept it from that.
-    fn is_unused(&self) -> bool;
-    /// The holder goes; the error that nobody read comes back.
-    #[must_use]
-    fn let_go(self: Pin<&Self>, detached: bool) -> Option<HandlerError>;
-    fn set_on_end(&self, on_end: OnEnd);
-    fn set_membership(&self, membership: Membership);
-    fn is_ended(&self) -> bool;
-    /// The ending, once it is visible, to the one who asks first.
-    fn take_ending(&self) -> Option<Ending>;
-    fn is_read(&self) -> bool;
-}
-
-/// Who holds a pause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pauser {
-    Registration,
-    Scope,
 }
 
 impl<S: Stream + 'static> Core<S> {
@@ -134,57 +108,20 @@ impl<S: Stream + 'static> Core<S> {
             source: PinSlot::new(source),
             face: Cell::new(Some(face)),
             rare: Cell::new(None),
-            flags: Cell::new(HELD | plain),
+            word: Cell::new(HELD | plain),
         }
     }
 
-    fn has(&self, flag: u16) -> bool {
-        self.flags.get() & flag != 0
+    fn has(&self, mark: u64) -> bool {
+        self.word.get() & mark != 0
     }
 
-    fn set(&self, flag: u16) {
-        self.flags.set(self.flags.get() | flag);
+    fn set(&self, mark: u64) {
+        self.word.set(self.word.get() | mark);
     }
 
-    fn clear(&self, flag: u16) {
-        self.flags.set(self.flags.get() & !flag);
-    }
-
-    /// Has `act` move something in or out of the rare parts; what it takes is used after that.
-    fn rarely<R>(&self, act: impl FnOnce(&mut Rare<S::Item>) -> R) -> R {
-        let mut rare = self.rare.take().unwrap_or_default();
-        let result = act(&mut rare);
-        self.rare.set(Some(rare));
-        result
-    }
-
-    /// The same to take something out, or to look whether it is there.
-    fn of_rare<R: Default>(&self, act: impl FnOnce(&mut Rare<S::Item>) -> R) -> R {
-        let Some(mut rare) = self.rare.take() else { return R::default() };
-        let result = act(&mut rare);
-        self.rare.set(Some(rare));
-        result
-    }
-
-    #[cold]
-    fn take_successor(&self) -> Option<BoxFace<S::Item>> {
-        self.clear(SUCCEEDED);
-        self.of_rare(|rare| rare.successor.take())
-    }
-
-    #[cold]
-    fn set_successor(&self, new: BoxFace<S::Item>) {
-        let old = self.rarely(|rare| rare.successor.replace(new));
-        self.set(SUCCEEDED);
-        discard(old);
-    }
-
-    fn take_kept_ending(&self) -> Option<Ending> {
-        self.of_rare(|rare| rare.ending.take())
-    }
-
-    fn keep_ending(&self, ending: Ending) {
-        self.rarely(|rare| rare.ending = Some(ending));
+    fn clear(&self, mark: u64) {
+        self.word.set(self.word.get() & !mark);
     }
 
     /// Notes what sort of handler the present one is.
@@ -281,7 +218,7 @@ impl<S: Stream + 'static> Core<S> {
                         return Poll::Ready(Step::Said(Ok(Next::Stop)));
                     }
                 }
-                self.step(face, context)
+                self.step(face, left, context)
             };
             let goes_on = matches!(step, Poll::Ready(Step::Said(Ok(Next::Keep))));
             if !goes_on || *left == 0 || self.has(STOPPED) {
@@ -296,6 +233,7 @@ impl<S: Stream + 'static> Core<S> {
     fn step(
         self: Pin<&Self>,
         face: &mut BoxFace<S::Item>,
+        left: &mut usize,
         context: &mut Context<'_>,
     ) -> Poll<Step> {
         if !self.has(EXHAUSTED | LAST) {
@@ -305,13 +243,22 @@ impl<S: Stream + 'static> Core<S> {
                     other => return other.map(Step::Said),
                 }
             }
-            if self.has(PAUSED | SCOPE_PAUSED) {
+            if self.has(PAUSED | SCOPE_PAUSED | RESTING) && self.must_wait(context) {
                 return Poll::Pending;
             }
-            match self.poll_source(context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => {}
-                Poll::Ready(Some(event)) => return self.hand_over(event, face, context),
+            loop {
+                let mut polled = self.poll_source(context);
+                if self.has(MERGING) {
+                    match self.merge(polled, left) {
+                        ControlFlow::Continue(()) => continue,
+                        ControlFlow::Break(merged) => polled = merged,
+                    }
+                }
+                match polled {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(None) => break,
+                    Poll::Ready(Some(event)) => return self.hand_over(event, face, context),
+                }
             }
         }
         if self.has(STOPPED) {
@@ -332,10 +279,22 @@ impl<S: Stream + 'static> Core<S> {
         let polled = context::drain(|| source.lend(|source| source.poll_next(context)));
         // Without a source: it was reclaimed, and its taker has set the mark that ends the job.
         let Some(polled) = polled else { return Poll::Ready(None) };
-        if let Poll::Ready(None) = polled {
-            self.set(EXHAUSTED);
+        match polled {
+            Poll::Pending => self.clear(PROMPT),
+            Poll::Ready(None) => self.set(EXHAUSTED),
+            Poll::Ready(Some(_)) => self.count(),
         }
         polled
+    }
+
+    /// Counts an event, and whether it was there before anybody waited for it.
+    #[inline]
+    fn count(&self) {
+        let word = self.word.get();
+        self.word.set((word | PROMPT).wrapping_add(ONE_EVENT));
+        if word & PROMPT != 0 {
+            context::note_overrun();
+        }
     }
 
     /// Calls the handler. What the source's own code asked for during its poll is done before: a stopped
@@ -369,7 +328,7 @@ impl<S: Stream + 'static> Core<S> {
 
     /// User code has returned: what follows from what it said, and from what was done to us meanwhile.
     fn judge(
-        &self,
+        self: Pin<&Self>,
         face: BoxFace<S::Item>,
         result: Result<Poll<Step>, Payload>,
         was_last: bool,
@@ -386,10 +345,10 @@ impl<S: Stream + 'static> Core<S> {
                 Ok(Poll::Ready(Step::Finished)) if !self.has(STOPPED) => Ok(End::Exhausted),
                 Ok(_) => Ok(End::Stopped),
             };
-            // Its destructor finds the matter settled: nothing it does can change how this ends.
-            self.set(ENDING);
-            discard(face);
-            return Verdict::End(ending);
+            return match ending {
+                Err(error) if self.is_supervised() => self.try_again(face, error),
+                ending => self.conclude(face, ending),
+            };
         }
         let idle = self.has(PLAIN) || !face.is_busy();
         self.face.set(Some(face));
@@ -406,6 +365,13 @@ impl<S: Stream + 'static> Core<S> {
         }
     }
 
+    /// It ends like this. The handler's destructor finds the matter settled: nothing it does can change it.
+    fn conclude(&self, face: BoxFace<S::Item>, ending: Ending) -> Verdict {
+        self.set(ENDING);
+        discard(face);
+        Verdict::End(ending)
+    }
+
     /// Whether a handler with nothing to do may be changed or ended after all. Where the last event was
     /// known to be the last before, the handler has been asked, and will wake the job when it has finished.
     fn must_look_again(&self, was_last: bool) -> bool {
@@ -416,7 +382,7 @@ impl<S: Stream + 'static> Core<S> {
     fn end(self: Pin<&Self>, ending: Ending) -> Poll<()> {
         self.set(ENDING);
         discard(self.face.take());
-        discard(self.take_successor());
+        self.discard_rest();
         if !self.has(HELD) {
             self.clear_source();
         }
@@ -506,7 +472,7 @@ impl<S: Stream + 'static> Work for Core<S> {
         self.set(STOPPED | ENDING);
         if !self.has(ENDED) {
             discard(self.face.take());
-            discard(self.take_successor());
+            self.discard_rest();
             self.keep_ending(Ok(End::Stopped));
             self.set(ENDED);
         }
@@ -519,106 +485,23 @@ impl<S: Stream + 'static> Work for Core<S> {
     fn is_timed(&self) -> bool {
         true
     }
-}
 
-impl<S: Stream + 'static> Operate for Core<S> {
-    fn set_paused(&self, by: Pauser, paused: bool) -> bool {
-        let flag = match by {
-            Pauser::Registration => PAUSED,
-            Pauser::Scope => SCOPE_PAUSED,
-        };
-        if paused {
-            self.set(flag);
-        } else {
-            self.clear(flag);
-        }
-        !paused
-    }
-
-    fn stop(self: Pin<&Self>) -> bool {
-        if self.has(ENDED | ENDING | STOPPED) {
-            return false;
-        }
-        self.set(STOPPED);
-        if !self.has(RUNNING) {
-            discard(self.face.take());
-        }
-        discard(self.take_successor());
-        true
-    }
-
-    fn finish(self: Pin<&Self>) -> bool {
-        if self.has(ENDED | ENDING | STOPPED | LAST) {
-            return false;
-        }
-        self.set(LAST);
-        true
-    }
-
-    fn is_unused(&self) -> bool {
-        !self.has(POLLED | STOPPED | ENDED | PAUSED | SCOPE_PAUSED)
-    }
-
-    fn let_go(self: Pin<&Self>, detached: bool) -> Option<HandlerError> {
-        self.clear(HELD);
-        if !detached || self.has(ENDED) {
-            self.clear_source();
-        }
-        if !self.has(VISIBLE) {
-            // Whoever makes it visible reports an error.
-            return None;
-        }
-        self.take_kept_ending()?.err()
-    }
-
-    fn set_on_end(&self, on_end: OnEnd) {
-        if self.has(VISIBLE) {
-            // Too late to be a run of its own; it is called all the same, as it was promised.
-            if let Some(ending) = self.take_kept_ending() {
-                let called = contain(|| on_end(&ending));
-                self.keep_ending(ending);
-                report_if_lost(called);
-            }
-        } else {
-            discard(self.rarely(|rare| rare.on_end.replace(on_end)));
-        }
-    }
-
-    fn set_membership(&self, membership: Membership) {
-        if self.has(VISIBLE) {
-            discard(membership);
-        } else {
-            discard(self.rarely(|rare| rare.membership.replace(membership)));
-        }
-    }
-
-    fn is_ended(&self) -> bool {
-        self.has(VISIBLE)
-    }
-
-    fn take_ending(&self) -> Option<Ending> {
-        if !self.has(VISIBLE) || self.has(READ) {
-            return None;
-        }
-        self.set(READ);
-        let ending = self.take_kept_ending()?;
-        if let Ok(end) = ending {
-            // Of an end without an error an `on_end` may hear later still.
-            self.keep_ending(Ok(end));
-        }
-        Some(ending)
-    }
-
-    fn is_read(&self) -> bool {
-        self.has(READ)
+    fn tally(&self) -> Tally {
+        let restarts = self.of_rare(|rare| rare.restarts);
+        Tally { events: self.word.get() >> EVENTS, restarts }
     }
 }
 
 /// The error of a handler that nobody holds.
 fn report(error: HandlerError) {
+    tell(error, Fate::Ended);
+}
+
+/// The error of the handler that runs now.
+fn tell(error: HandlerError, fate: Fate) {
     let Some(worker) = context::try_current() else { return fail_alone(&"a handler", error) };
     match worker.running_job() {
-        Some(job) => worker.handler_failed(&job, error),
+        Some(job) => worker.handler_failed(&job, error, fate),
         None => fail_alone(&"a handler", error),
     }
 }

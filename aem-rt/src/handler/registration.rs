@@ -12,8 +12,9 @@ use futures::Stream;
 use futures::future::FusedFuture;
 
 use super::cloner;
-use super::core::{Core, Operate, Pauser};
+use super::core::{Core, Merge, Operate, Pauser};
 use super::face::{self, BoxFace};
+use super::restart::{Restart, Supervisor};
 use super::scope::Membership;
 use super::{End, IntoNext};
 use crate::error::HandlerError;
@@ -22,7 +23,7 @@ use crate::job::registry::JobKind;
 use crate::job::waker::JobRef;
 use crate::metrics::{JobInfo, JobStats};
 use crate::queue::Priority;
-use crate::runtime::context;
+use crate::runtime::{Fate, context};
 
 /// A job that is known to be a handler's, and the way to its core.
 #[derive(Clone)]
@@ -154,6 +155,105 @@ impl<S: Stream + 'static> Registration<S> {
         R: IntoNext + 'static,
     {
         self.put(cloner::each(limit, handler))
+    }
+
+    /// When the handler is slower than its source, gives it the latest event only: of those that have come
+    /// while it was at work, all others are dropped. They count as
+    /// [events](crate::JobStats::events) and as [overruns](crate::JobStats::overruns).
+    ///
+    /// Else all are kept: they stay in the source, which holds its peer back where it can. For a source of
+    /// results an error is an event like others: to keep it, [`merge`](Self::merge).
+    ///
+    /// ```
+    /// use futures::stream;
+    ///
+    /// # aem::block_on(async {
+    /// let levels = stream::iter([3, 7, 5]);
+    /// aem::on(levels, |level| assert_eq!(level, 5)).keep_latest().await?;
+    /// # Ok::<(), aem::HandlerError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn keep_latest(self) -> Self {
+        self.merge(|event, next| *event = next)
+    }
+
+    /// When the handler is slower than its source, makes one event of those that have come while it was at
+    /// work: `merge` is called with the first and, one after the other, with those that follow it, of which
+    /// all but the first count as [overruns](crate::JobStats::overruns). After a thousand the handler is
+    /// called even if there are more.
+    ///
+    /// A panic of it is one of the handler.
+    ///
+    /// ```
+    /// use futures::stream;
+    ///
+    /// # aem::block_on(async {
+    /// let paid = aem::on(stream::iter([3, 7, 5]), |sum| assert_eq!(sum, 15));
+    /// paid.merge(|sum, next| *sum += next).await?;
+    /// # Ok::<(), aem::HandlerError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn merge(self, merge: impl FnMut(&mut S::Item, S::Item) + 'static) -> Self {
+        let merge: Merge<S::Item> = Box::new(merge);
+        self.core().set_merge(Some(merge));
+        self
+    }
+
+    /// Gives the handler every event, however slow it is: undoes [`keep_latest`](Self::keep_latest) and
+    /// [`merge`](Self::merge).
+    pub fn keep_all(self) -> Self {
+        self.core().set_merge(None);
+        self
+    }
+
+    /// Goes on after an error or a panic of the handler: it is dropped, and after a while another one that
+    /// `make` gives takes its place. The source stays, with every event in it; the one that was in progress
+    /// is gone. What the handler failed with goes to [`Builder::on_error`](crate::Builder::on_error); when
+    /// that happens too often, the registration ends with it. A panic of `make` ends it, too.
+    ///
+    /// A handler that is [replaced](Self::replace) is followed by one that `make` gives as well. It takes
+    /// the source's own events: after [`on_ok`](crate::on_ok) that is the `Result`. To make the source anew
+    /// as well, use [`supervise`](crate::supervise).
+    ///
+    /// ```
+    /// use futures::stream;
+    ///
+    /// # aem::block_on(async {
+    /// let handler = || {
+    ///     let mut calls = 0;
+    ///     move |text: &str| -> aem::Result {
+    ///         calls += 1;
+    ///         println!("call {calls} of this handler: {}", text.parse::<i32>()?);
+    ///         Ok(())
+    ///     }
+    /// };
+    /// let numbers = aem::on(stream::iter(["1", "two", "3"]), handler());
+    /// assert_eq!(numbers.restart(aem::Restart::new(), handler).await?, aem::End::Exhausted);
+    /// # Ok::<(), aem::HandlerError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn restart<H, R>(self, restart: Restart, mut make: impl FnMut() -> H + 'static) -> Self
+    where
+        H: FnMut(S::Item) -> R + 'static,
+        R: IntoNext,
+    {
+        self.core().set_supervisor(Supervisor::new(restart, move || face::plain(make())));
+        self
+    }
+
+    /// [`restart`](Self::restart) with handlers as for [`on_async`](crate::on_async).
+    pub fn restart_async<H, R>(
+        self,
+        restart: Restart,
+        mut make: impl FnMut() -> H + 'static,
+    ) -> Self
+    where
+        H: AsyncFnMut(S::Item) -> R + 'static,
+        R: IntoNext + 'static,
+    {
+        let make = move || face::one_at_a_time(make());
+        self.core().set_supervisor(Supervisor::new(restart, make));
+        self
     }
 
     /// Ends the handler and gives the source back with every event that it still holds; also after
@@ -309,7 +409,7 @@ fn part(link: &Link, parting: Parting, location: &'static Location<'static>) {
     let unread = link.operate().let_go(parting == Parting::Detached);
     let Some(error) = unread else { return };
     match (context::try_current(), info) {
-        (Some(worker), Some(info)) => worker.handler_failed(&info, error),
+        (Some(worker), Some(info)) => worker.handler_failed(&info, error, Fate::Ended),
         _ => face::fail_alone(&format_args!("the handler made at {location}"), error),
     }
 }

@@ -58,10 +58,24 @@ pub(crate) trait Work: 'static {
         false
     }
 
+    /// What it counts itself.
+    fn tally(&self) -> Tally {
+        Tally::default()
+    }
+
     /// The place of birth of a job that comes by mail.
     fn birth(&self) -> Option<Birth> {
         None
     }
+}
+
+/// What the work of a handler counts, beside what the registry does.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    /// Events that its handler was given, and such as became one with them.
+    pub(crate) events: u64,
+    /// How often another handler has followed one that failed.
+    pub(crate) restarts: u32,
 }
 
 /// What a job that comes by mail brings for the registry.

@@ -207,7 +207,9 @@ fn sight(record: Record<'_>) -> Sight<'_> {
     // SAFETY: a registered cell is alive: it is struck out before it is freed or merged.
     let header = unsafe { record.job.as_ref() };
     let runs = record.statistics.runs + u64::from(header.runs());
-    Sight { record, runs, priority: header.priority() }
+    // SAFETY: as above.
+    let tally = unsafe { cell::work(record.job) }.tally();
+    Sight { record, runs, priority: header.priority(), tally }
 }
 
 /// A counted reference to a block. Any thread.

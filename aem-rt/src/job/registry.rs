@@ -9,7 +9,7 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::cell::Header;
+use super::cell::{Header, Tally};
 use super::id::JobId;
 use crate::queue::Priority;
 
@@ -65,11 +65,13 @@ pub(crate) struct Statistics {
     pub(crate) queued: u64,
     /// In microseconds, rounded up, so that it fits: up to 71 minutes.
     pub(crate) longest_us: u32,
+    /// Events that came before their handler was done with the one before. It stays at its greatest.
+    pub(crate) overruns: u32,
 }
 
 impl Statistics {
     fn none(of: JobId) -> Self {
-        Statistics { of, runs: 0, running: 0, queued: 0, longest_us: 0 }
+        Statistics { of, runs: 0, running: 0, queued: 0, longest_us: 0, overruns: 0 }
     }
 }
 
@@ -95,6 +97,7 @@ pub(crate) struct Sight<'a> {
     /// All of them.
     pub(crate) runs: u64,
     pub(crate) priority: Priority,
+    pub(crate) tally: Tally,
 }
 
 /// All jobs of a worker. Names are kept apart, as few jobs have one.

@@ -68,6 +68,16 @@ pub(crate) fn try_reactor() -> Option<Rc<Reactor>> {
     try_current().map(|worker| Rc::clone(worker.reactor()))
 }
 
+/// Counts an overrun of the handler that runs now.
+#[cold]
+pub(crate) fn note_overrun() {
+    CURRENT.with(|current| {
+        if let Some(worker) = &*current.borrow() {
+            worker.note_overrun();
+        }
+    });
+}
+
 /// Whether a handler polls its source now: streams that hold back for handlers ask this.
 #[inline]
 pub(crate) fn draining() -> bool {
@@ -75,7 +85,7 @@ pub(crate) fn draining() -> bool {
 }
 
 /// Polls a source for a handler.
-#[inline]
+#[inline(always)]
 pub(crate) fn drain<R>(poll: impl FnOnce() -> R) -> R {
     struct Back(bool);
     impl Drop for Back {

@@ -45,6 +45,23 @@ const SAMPLE: u32 = 64;
 /// name.
 const SLOW_TURN_NS: u64 = 5_000_000;
 
+/// What becomes of a handler that has failed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fate {
+    Ended,
+    /// Another takes its place after so long.
+    Restarts(Duration),
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fate::Ended => f.write_str("ended with an error"),
+            Fate::Restarts(rest) => write!(f, "failed, and goes on with a new handler in {rest:?}"),
+        }
+    }
+}
+
 /// Receives what detached handlers end with.
 pub(crate) type OnError = dyn Fn(&JobInfo, &HandlerError);
 
@@ -421,6 +438,13 @@ impl Worker {
         self.reactor.request_shutdown();
     }
 
+    /// Counts an overrun of the job that runs now, if it is a timed one.
+    pub(crate) fn note_overrun(&self) {
+        self.home.with_statistics(self.running.get(), |of| {
+            of.overruns = of.overruns.saturating_add(1);
+        });
+    }
+
     /// What is known of the job that runs now, if it is a timed one.
     pub(crate) fn running_job(&self) -> Option<JobInfo> {
         self.home.info(self.running.get(), JobInfo::new)
@@ -433,8 +457,8 @@ impl Worker {
         jobs
     }
 
-    /// A handler ended with an error, or a panic, and nobody else will hear of it.
-    pub(crate) fn handler_failed(&self, job: &JobInfo, error: HandlerError) {
+    /// A handler failed with an error, or a panic, and nobody else will hear of it.
+    pub(crate) fn handler_failed(&self, job: &JobInfo, error: HandlerError, fate: Fate) {
         if error.is_connection_loss() && self.on_error.is_none() {
             self.counters.connection_loss();
         } else {
@@ -442,7 +466,7 @@ impl Worker {
             // The error's own text is the user's code, as `on_error` is.
             let reported = crate::job::contain(|| match &self.on_error {
                 Some(on_error) => on_error(job, &error),
-                None => context::report(format_args!("{job} ended with an error: {error}")),
+                None => context::report(format_args!("{job} {fate}: {error}")),
             });
             if let Err(panic) = reported {
                 self.attend_to(Lost::anonymous(panic));
