@@ -213,7 +213,8 @@ where
 /// Registers a cloner: each event gets a task of its own, at most `limit` of them at once.
 ///
 /// An error or a panic ends the task of that event only; it is reported as the error of a detached handler
-/// is. [`Next::Stop`] stops all. The registration ends with the source and the last task.
+/// is. [`Next::Stop`] stops all. The registration ends with the source and the last task. The tasks are as
+/// urgent as the registration is when they begin.
 ///
 /// # Panics
 /// As [`on`], and if `limit` is zero.

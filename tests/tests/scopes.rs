@@ -205,6 +205,67 @@ fn close_names_those_that_did_not_end_in_time() {
 }
 
 #[test]
+fn the_youngest_is_stopped_first() {
+    watched(async |_| {
+        struct Noted(u32, Rc<RefCell<Vec<u32>>>);
+        impl Drop for Noted {
+            fn drop(&mut self) {
+                self.1.borrow_mut().push(self.0);
+            }
+        }
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let writer = order.clone();
+        let fill = move |scope: &Scope| {
+            for number in 0..4 {
+                let noted = Noted(number, writer.clone());
+                if number % 2 == 0 {
+                    scope.on(stream::pending::<()>(), move |()| keep(&noted));
+                } else {
+                    scope.spawn(async move {
+                        let _noted = noted;
+                        pending::<()>().await;
+                    });
+                }
+            }
+        };
+        let scope = Scope::new();
+        fill(&scope);
+        settle().await;
+        scope.stop();
+        assert_eq!(order.take(), [2, 0], "handlers at once");
+        settle().await;
+        assert_eq!(order.take(), [3, 1], "tasks in their next runs");
+        // One scope may be a member's own: it ends with the member.
+        let outer = Scope::new();
+        outer.spawn(async move {
+            fill(&scope);
+            pending::<()>().await;
+        });
+        settle().await;
+        drop(outer);
+        settle().await;
+        assert_eq!(order.take(), [2, 0, 3, 1]);
+    });
+}
+
+#[test]
+fn every_way_to_register_is_there_in_a_scope() {
+    watched(async |_| {
+        let scope = Scope::new();
+        let count = Rc::new(Cell::new(0));
+        let (ok, each) = (count.clone(), count.clone());
+        let source = stream::iter([Ok(1), Ok(2), Err("the end"), Ok(4)]);
+        scope.on_ok(source, move |number: i32| ok.set(ok.get() + number));
+        scope.on_each(stream::iter([10, 20]), 2, async move |number| {
+            yield_now().await;
+            each.set(each.get() + number);
+        });
+        scope.idle().await;
+        assert_eq!(count.get(), 33);
+    });
+}
+
+#[test]
 fn close_with_no_time_at_all_still_lets_the_ready_ones_go() {
     watched(async |_| {
         let scope = Scope::new();

@@ -13,11 +13,13 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use aem::{Handle, JoinHandle, Runtime, block_on, spawn, spawn_blocking, yield_now};
+use aem::{
+    Handle, JobKind, JoinHandle, Priority, Runtime, block_on, spawn, spawn_blocking, yield_now,
+};
 use aem_tests::elsewhere::wait_for;
 use aem_tests::watch::{keep, watched, watched_outside};
-use futures::FutureExt;
 use futures::future::FusedFuture;
+use futures::{FutureExt, stream};
 
 async fn settle() {
     for _ in 0..8 {
@@ -278,7 +280,7 @@ fn shutdown_cancels_all_but_the_main_future() {
                     let _first = first;
                     pending::<()>().await;
                 });
-                let handler = aem::on(futures::stream::pending::<()>(), move |()| keep(&second));
+                let handler = aem::on(stream::pending::<()>(), move |()| keep(&second));
                 settle().await;
                 if from_outside {
                     thread::spawn(move || handle.shutdown()).join().unwrap();
@@ -359,8 +361,59 @@ fn a_job_that_came_by_mail_is_listed_where_it_was_sent() {
         aem::time::sleep(Duration::from_micros(10)).await;
         let jobs = aem::jobs();
         let job = jobs.iter().find(|job| job.id == sent.id()).expect("listed");
-        assert_eq!(job.kind, aem::JobKind::Task);
+        assert_eq!(job.kind, JobKind::Task);
         assert_eq!((job.location.file(), job.location.line()), (file!(), line));
         sent.abort();
+    });
+}
+
+#[test]
+fn a_task_may_have_a_name_and_a_priority_given_from_any_thread() {
+    watched(async |_| {
+        let here = spawn(pending::<()>()).name("here").priority(Priority::Low);
+        let handle = Handle::current();
+        let there = thread::spawn(move || {
+            handle.spawn(pending::<()>()).name("there").priority(Priority::High)
+        });
+        let there = there.join().unwrap();
+        // Mail is read when nothing is ready.
+        aem::time::sleep(Duration::from_millis(1)).await;
+        let jobs = aem::jobs();
+        for (task, name, priority) in
+            [(&here, "here", Priority::Low), (&there, "there", Priority::High)]
+        {
+            let job = jobs.iter().find(|job| job.id == task.id()).unwrap();
+            assert_eq!((job.name.as_deref(), job.priority), (Some(name), priority));
+        }
+        here.abort();
+        there.abort();
+        drop(here.name("it has not ended yet").priority(Priority::High));
+        assert!(there.await.unwrap_err().is_cancelled());
+    });
+    // Of a job that has ended, and of a runtime that has, there is nothing to be said.
+    let runtime = Runtime::new().unwrap();
+    let handle = runtime.handle();
+    let ended = runtime.block_on(async {
+        let task = spawn(async { 7 });
+        yield_now().await;
+        Some(task.name("over").priority(Priority::High))
+    });
+    drop(runtime);
+    let refused = handle.spawn(async { 7 }).name("never").priority(Priority::High);
+    assert_eq!(block_on(ended.unwrap()).unwrap(), 7);
+    assert!(block_on(refused).unwrap_err().is_cancelled());
+}
+
+#[test]
+fn the_tasks_of_a_cloner_are_as_urgent_as_it_is() {
+    watched(async |_| {
+        let each = aem::on_each(stream::iter(0..2), 2, async |_| pending::<()>().await);
+        let each = each.priority(Priority::High);
+        settle().await;
+        let jobs = aem::jobs();
+        let tasks = jobs.iter().filter(|job| job.kind == JobKind::Task);
+        let priorities: Vec<_> = tasks.map(|job| job.priority).collect();
+        assert_eq!(priorities, [Priority::High; 2]);
+        each.stop();
     });
 }

@@ -160,7 +160,7 @@ where
         let future = async move { outcome(handler(event).await) };
         let errand = Errand { future: PinSlot::new(future), place: Cell::new(Some(place)) };
         let dismiss = dismissal(&errand);
-        let (job, _) = context::current().spawn(errand, JobKind::Task, self.location);
+        let (job, _) = context::current().spawn_alike(errand, JobKind::Task, self.location);
         if let Some(place) = self.crew.members.borrow_mut().get_mut(key) {
             *place = Some(Member { job, dismiss });
         }

@@ -17,14 +17,18 @@ use futures::Stream;
 use pin_project_lite::pin_project;
 
 use super::face::{discard, wake};
-use super::{Control, IntoNext, Registration, on, on_async};
+use super::{Control, IntoNext, Registration, on, on_async, on_each, on_ok};
+use crate::error::BoxError;
 use crate::job::join::JoinHandle;
 use crate::job::registry::{Facts, JobKind};
 use crate::job::waker::JobRef;
 use crate::metrics::JobInfo;
 use crate::runtime::context;
 
-/// Owns tasks and registrations; dropping it stops them all.
+/// Owns tasks and registrations; dropping it stops them all, the youngest first.
+///
+/// What an event leads to lives in a scope of its own: one that is held by the event's task, say, ends with
+/// that, and all its members with it.
 ///
 /// ```
 /// use futures::stream;
@@ -192,7 +196,8 @@ impl Inner {
     fn stop(&self) {
         let outer = self.stopping.replace(true);
         let members = std::mem::take(&mut *self.members.borrow_mut());
-        for member in members.into_values() {
+        // The youngest first, as a later one may build on an earlier one.
+        for member in members.into_values().rev() {
             match member {
                 Member::Handler(registration) => {
                     // Meant: its drop has nothing to remark on.
@@ -292,6 +297,36 @@ impl Scope {
         self.add(on_async(source, handler))
     }
 
+    /// As [`aem::on_ok`](crate::on_ok), in this scope.
+    #[track_caller]
+    pub fn on_ok<S, T, E, R>(&self, source: S, handler: impl FnMut(T) -> R + 'static) -> Control
+    where
+        S: Stream<Item = Result<T, E>> + 'static,
+        E: Into<BoxError> + 'static,
+        T: 'static,
+        R: IntoNext,
+    {
+        self.add(on_ok(source, handler))
+    }
+
+    /// As [`aem::on_each`](crate::on_each), in this scope.
+    ///
+    /// # Panics
+    /// If `limit` is zero.
+    #[track_caller]
+    pub fn on_each<S, R>(
+        &self,
+        source: S,
+        limit: usize,
+        handler: impl AsyncFn(S::Item) -> R + 'static,
+    ) -> Control
+    where
+        S: Stream + 'static,
+        R: IntoNext + 'static,
+    {
+        self.add(on_each(source, limit, handler))
+    }
+
     /// As [`aem::spawn`](crate::spawn), in this scope. Dropping the handle leaves the task in the scope.
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
@@ -302,9 +337,9 @@ impl Scope {
         self.inner.spawn(future, Location::caller())
     }
 
-    /// Stops all members: handlers are dropped before this returns (a handler that runs now: when it
-    /// returns), tasks are cancelled, and so is whoever their destructors add meanwhile. The scope is empty
-    /// afterwards, and can be used again.
+    /// Stops all members, the youngest first: handlers are dropped before this returns (a handler that runs
+    /// now: when it returns), tasks are cancelled, and so is whoever their destructors add meanwhile. The
+    /// scope is empty afterwards, and can be used again.
     pub fn stop(&self) {
         self.inner.stop();
     }
@@ -348,8 +383,8 @@ impl Scope {
     }
 
     /// Closes the scope: asks its members to end (tasks hear it by [`ScopeHandle::closing`], a handler ends
-    /// its event and takes no more), waits for at most `deadline`, and cancels the others. Nobody new is let
-    /// in: what is added from now on is stopped at once.
+    /// its event and takes no more), waits for at most `deadline`, and cancels the others, the youngest
+    /// first. Nobody new is let in: what is added from now on is stopped at once.
     ///
     /// # Cancel safety
     /// Dropped before it is done, the scope stays open for those who are in it, and stays closed for others.

@@ -12,6 +12,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures::future::FusedFuture;
@@ -43,6 +44,26 @@ enum Content {
     Wake(Waker),
     /// The handle was dropped elsewhere with this panic unread.
     Unread(super::Payload),
+    /// Something to note about the job.
+    Fact(Fact),
+}
+
+/// What a handle may say about its job.
+enum Fact {
+    Name(Arc<str>),
+    Priority(Priority),
+}
+
+impl Fact {
+    /// Writes it down, on the owner's thread.
+    fn note(self, header: &Header, owner: &Owner) {
+        match self {
+            Fact::Name(name) => {
+                owner.with_registry(|registry| registry.set_name(header.slot(), name));
+            }
+            Fact::Priority(priority) => header.set_priority(priority),
+        }
+    }
 }
 
 /// Sends a letter about a job; its content comes back if the worker has ended.
@@ -103,6 +124,8 @@ pub(super) unsafe fn receive(note: NonNull<Note>, owner: &Owner) {
             }
         }
         Content::Unread(panic) => owner.lose(header, panic),
+        Content::Fact(fact) if !header.local.is_done() => fact.note(header, owner),
+        Content::Fact(_) => {}
     }
     // SAFETY: the note's reference.
     unsafe { waker::release(note.job) };
@@ -244,6 +267,36 @@ impl<T> JoinHandle<T> {
     pub fn abort_on_drop(mut self) -> Self {
         self.extra.get_or_insert_default().abort_on_drop = true;
         self
+    }
+
+    /// Gives the job a name, for statistics and reports. Works from any thread; one that has ended has none.
+    pub fn name(self, name: impl Into<Arc<str>>) -> Self {
+        self.say(Fact::Name(name.into()));
+        self
+    }
+
+    /// How urgent the job's runs are. The run that is queued already, as the first one is since the spawn,
+    /// keeps its place. Works from any thread.
+    pub fn priority(self, priority: Priority) -> Self {
+        self.say(Fact::Priority(priority));
+        self
+    }
+
+    /// Has the owner note something about the job: at once if it is here, else by a letter.
+    fn say(&self, fact: Fact) {
+        let Some(job) = self.job else { return };
+        // SAFETY: alive by our reference.
+        let header = unsafe { job.as_ref() };
+        if header.local.is_done() {
+            return;
+        }
+        if header.is_home() {
+            // SAFETY: alive, and at home.
+            fact.note(header, unsafe { header.owner_at_home() });
+        } else {
+            // SAFETY: our reference. If the worker has ended so has the job, and nobody asks about it.
+            drop(unsafe { send(job, Content::Fact(fact)) });
+        }
     }
 
     /// The identity of the job.

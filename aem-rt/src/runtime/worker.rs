@@ -214,6 +214,18 @@ impl Worker {
         self.home.here().spawn(work, Priority::Normal, Facts { kind, location })
     }
 
+    /// As [`spawn`](Self::spawn), as urgent as the timed job that runs now.
+    pub(crate) fn spawn_alike<W: Work>(
+        &self,
+        work: W,
+        kind: JobKind,
+        location: &'static Location<'static>,
+    ) -> (JobRef, JobId) {
+        let running = self.home.info(self.running.get(), |sight| sight.priority);
+        let priority = running.unwrap_or(Priority::Normal);
+        self.home.here().spawn(work, priority, Facts { kind, location })
+    }
+
     /// Runs jobs until the future is done.
     pub(crate) fn block_on<F: Future>(
         self: &Rc<Self>,
