@@ -108,7 +108,7 @@ pub use queue::Priority;
 pub use queue::ready::{LOW_AGE, NORMAL_AGE};
 pub use runtime::{
     Backend, BackendKind, BackendReport, Builder, Handle, PanicPolicy, Runtime, TURN_JOBS,
-    YieldNow, block_on, jobs, metrics, spawn, spawn_blocking, yield_now,
+    YieldNow, block_on, cause, jobs, metrics, spawn, spawn_blocking, trace_causes, yield_now,
 };
 
 /// Runs an `async fn main` on a fresh runtime of its own.

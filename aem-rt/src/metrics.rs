@@ -49,6 +49,12 @@ pub struct JobInfo {
     pub name: Option<Arc<str>>,
     /// Where it was made.
     pub location: &'static Location<'static>,
+    /// Which job made it: spawned it, or registered the handler. Known if [causes are
+    /// traced](crate::trace_causes), unless another thread made it.
+    pub parent: Option<JobId>,
+    /// Which job made it ready last: sent to it, or ended while it waited. Known if causes are traced, unless
+    /// the kernel, the clock or another thread did.
+    pub woken_by: Option<JobId>,
     /// What sort of job it is.
     pub kind: JobKind,
     /// How urgent it is.
@@ -79,6 +85,8 @@ impl JobInfo {
             id: record.id,
             name: record.name.cloned(),
             location: record.location,
+            parent: record.cause.parent,
+            woken_by: record.cause.waker,
             kind: record.kind,
             priority,
             runs,
@@ -100,6 +108,8 @@ impl JobInfo {
             id,
             name: None,
             location,
+            parent: None,
+            woken_by: None,
             kind,
             priority: Priority::Normal,
             runs,

@@ -370,6 +370,9 @@ pub(super) unsafe fn make_ready(job: NonNull<Header>) {
     let header = unsafe { job.as_ref() };
     // SAFETY: alive and at home by the caller's word.
     let owner = unsafe { header.owner_at_home() };
+    if owner.traces() {
+        owner.note_cause(header);
+    }
     header.stamp.set(owner.stamp());
     // SAFETY: owner's thread; no other access to the list is under way, as none runs foreign code. The
     // job is in no list by the caller's word, and is kept alive by the owner's own reference.

@@ -20,7 +20,9 @@ use super::cell::{self, Birth, Header, Origin, Work};
 use super::id::JobId;
 use super::join::Note;
 use super::memory::Memory;
-use super::registry::{Facts, Kind, Lost, Record, Registry, Sight, Statistics};
+use super::registry::{
+    Cause, Facts, Kind, Lost, Record, Registry, Sight, Statistics, UNREGISTERED,
+};
 use super::waker::JobRef;
 use crate::queue::inject::{Batch, Inject, Post, Pushed};
 use crate::queue::ready::Ready;
@@ -96,6 +98,10 @@ pub(crate) struct Owner {
     lost: UnsafeCell<Vec<Lost>>,
     /// The turn, modulo 256: stamped on what becomes ready in it.
     stamp: Cell<u8>,
+    /// Whether it is noted which job makes which other ready.
+    traces: Cell<bool>,
+    /// The place of the job that runs now, if its run is timed.
+    running: Cell<u32>,
 }
 
 // SAFETY: what other threads touch is atomic, or the `Unpark`, which is Send and Sync. The rest is touched by
@@ -126,6 +132,19 @@ impl Owner {
     #[inline]
     pub(super) fn stamp(&self) -> u8 {
         self.stamp.get()
+    }
+
+    /// Whether causes are traced.
+    #[inline]
+    pub(super) fn traces(&self) -> bool {
+        self.traces.get()
+    }
+
+    /// Notes which job has made this one ready: the one that runs now, or none.
+    #[cold]
+    pub(super) fn note_cause(&self, header: &Header) {
+        let by = self.running.get();
+        self.with_registry(|registry| registry.note_cause(header.slot(), by));
     }
 
     pub(super) fn inject(&self) -> &Inject {
@@ -368,6 +387,8 @@ impl Home {
             registry: UnsafeCell::new(Registry::default()),
             lost: UnsafeCell::new(Vec::new()),
             stamp: Cell::new(0),
+            traces: Cell::new(false),
+            running: Cell::new(UNREGISTERED),
         });
         let block = Block(owner);
         block.address();
@@ -404,6 +425,29 @@ impl Home {
     #[inline]
     pub(crate) fn pop(&self) -> Option<Popped> {
         self.owner().with_ready(Ready::pop).map(Popped)
+    }
+
+    /// From here on, notes which job makes which other ready, or no longer. All runs are to be timed then.
+    pub(crate) fn trace_causes(&self, on: bool) {
+        self.owner().traces.set(on);
+        if !on {
+            self.owner().with_registry(Registry::forget_causes);
+        }
+    }
+
+    /// What led to the run of the job that runs now, if causes are traced.
+    pub(crate) fn running_cause(&self) -> Option<Cause> {
+        self.info(self.running(), |sight| sight.record.cause)
+    }
+
+    /// The place of the timed job that runs now.
+    pub(crate) fn running(&self) -> u32 {
+        self.owner().running.get()
+    }
+
+    /// From here on it is that in this place which runs, if it is a timed one. The one that ran comes back.
+    pub(crate) fn set_running(&self, slot: u32) -> u32 {
+        self.owner().running.replace(slot)
     }
 
     /// Runs a job. Its wakes, outputs and destructors run in here.

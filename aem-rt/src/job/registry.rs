@@ -75,6 +75,17 @@ impl Statistics {
     }
 }
 
+/// Which jobs are behind a job, as far as that was traced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cause {
+    /// The job they are about, as for statistics.
+    of: Option<JobId>,
+    /// Which one made it.
+    pub(crate) parent: Option<JobId>,
+    /// Which one made it ready last; none if that was the kernel, the clock or another thread.
+    pub(crate) waker: Option<JobId>,
+}
+
 /// The mark of a job without a name.
 const NAMELESS: u32 = 0;
 const NAMED: u32 = 1;
@@ -88,6 +99,7 @@ pub(crate) struct Record<'a> {
     pub(crate) location: &'static Location<'static>,
     pub(crate) name: Option<&'a Arc<str>>,
     pub(crate) statistics: Statistics,
+    pub(crate) cause: Cause,
 }
 
 /// What others may know of a job: its record, with what its header says.
@@ -113,6 +125,8 @@ pub(crate) struct Registry {
     /// In the places of the entries; shorter than they are, as long as those at the end have none.
     statistics: Vec<Statistics>,
     names: BTreeMap<u32, Arc<str>>,
+    /// In the places of the entries, as far as they were traced.
+    causes: Vec<Cause>,
 }
 
 impl Default for Registry {
@@ -123,6 +137,7 @@ impl Default for Registry {
             len: 0,
             statistics: Vec::new(),
             names: BTreeMap::new(),
+            causes: Vec::new(),
         }
     }
 }
@@ -186,7 +201,10 @@ impl Registry {
         let Entry { job, id, kind, location, .. } = *self.entries.get(slot as usize)?;
         let kept = self.statistics.get(slot as usize).filter(|kept| kept.of == id);
         let statistics = kept.copied().unwrap_or(Statistics::none(id));
-        Some(Record { job: job?, id, kind, location, name: self.names.get(&slot), statistics })
+        let cause = self.causes.get(slot as usize).filter(|cause| cause.of == Some(id));
+        let cause = cause.copied().unwrap_or_default();
+        let name = self.names.get(&slot);
+        Some(Record { job: job?, id, kind, location, name, statistics, cause })
     }
 
     /// The statistics of a job, to be added to.
@@ -201,6 +219,26 @@ impl Registry {
             *statistics = Statistics::none(id);
         }
         Some(statistics)
+    }
+
+    /// Notes that the job in the place `by`, if there is one, has made that in `slot` ready. The first time
+    /// it has made it, too.
+    pub(super) fn note_cause(&mut self, slot: u32, by: u32) {
+        let Some(id) = self.entry(slot).map(|entry| entry.id) else { return };
+        let waker = self.entry(by).map(|entry| entry.id);
+        let place = slot as usize;
+        if place >= self.causes.len() {
+            self.causes.resize(place + 1, Cause::default());
+        }
+        let cause = &mut self.causes[place];
+        let is_known = cause.of == Some(id);
+        let parent = if is_known { cause.parent } else { waker };
+        *cause = Cause { of: Some(id), parent, waker };
+    }
+
+    /// Gives back what it took to trace them.
+    pub(super) fn forget_causes(&mut self) {
+        self.causes = Vec::new();
     }
 
     pub(crate) fn set_name(&mut self, slot: u32, name: Arc<str>) {

@@ -23,7 +23,7 @@ use crate::job::Payload;
 use crate::job::cell::Work;
 use crate::job::id::JobId;
 use crate::job::owner::{Home, Popped};
-use crate::job::registry::{Facts, JobKind, Lost, UNREGISTERED};
+use crate::job::registry::{Facts, JobKind, Lost};
 use crate::job::waker::JobRef;
 use crate::metrics::{Counters, Gauges, JobInfo};
 use crate::queue::Priority;
@@ -77,8 +77,6 @@ pub(crate) struct Worker {
     /// Set by a panic under [`PanicPolicy::Shutdown`]: comes out of `block_on` when its future is done.
     resume: RefCell<Option<Payload>>,
     occupied: Cell<bool>,
-    /// The place in the registry of the timed job that runs now.
-    running: Cell<u32>,
     clock: Clock,
 }
 
@@ -94,6 +92,8 @@ struct Clock {
     /// Runs until the next one that is timed whatever it is.
     until_sample: Cell<u32>,
     every_job: Cell<bool>,
+    /// Every job is timed whatever comes.
+    always: Cell<bool>,
 }
 
 impl Clock {
@@ -106,6 +106,7 @@ impl Clock {
             fresh: Cell::new(false),
             until_sample: Cell::new(SAMPLE),
             every_job: Cell::new(false),
+            always: Cell::new(false),
         }
     }
 
@@ -134,6 +135,7 @@ impl Clock {
 
     /// From the next run on, times every job, or one in [`SAMPLE`].
     fn time_every_job(&self, every: bool) {
+        let every = every || self.always.get();
         if every != self.every_job.replace(every) {
             self.until_sample.set(if every { 1 } else { SAMPLE });
         }
@@ -178,7 +180,6 @@ impl Worker {
             counters,
             resume,
             occupied,
-            running: Cell::new(UNREGISTERED),
             clock,
         })
     }
@@ -221,7 +222,7 @@ impl Worker {
         kind: JobKind,
         location: &'static Location<'static>,
     ) -> (JobRef, JobId) {
-        let running = self.home.info(self.running.get(), |sight| sight.priority);
+        let running = self.home.info(self.home.running(), |sight| sight.priority);
         let priority = running.unwrap_or(Priority::Normal);
         self.home.here().spawn(work, priority, Facts { kind, location })
     }
@@ -348,12 +349,22 @@ impl Worker {
     /// Polls the main future, just after the run of its job: if that was timed, this is what took the time.
     #[inline]
     fn run_main<R>(&self, job: &JobRef, poll: impl FnOnce() -> R) -> R {
-        let start = self.clock.fresh.get().then(|| self.clock.last.get());
-        let result = poll();
-        if let Some(start) = start {
-            let weight = if self.clock.every_job.get() { 1 } else { u64::from(SAMPLE) };
-            self.account(job.header().slot(), self.clock.end_of_run().since(start), 0, weight);
+        if !self.clock.fresh.get() {
+            return poll();
         }
+        let (slot, start) = (job.header().slot(), self.clock.last.get());
+        struct Back<'a>(&'a Home, u32);
+        impl Drop for Back<'_> {
+            fn drop(&mut self) {
+                self.0.set_running(self.1);
+            }
+        }
+        // A panic of the main future leaves `block_on` by way of here.
+        let back = Back(&self.home, self.home.set_running(slot));
+        let result = poll();
+        drop(back);
+        let weight = if self.clock.every_job.get() { 1 } else { u64::from(SAMPLE) };
+        self.account(slot, self.clock.end_of_run().since(start), 0, weight);
         result
     }
 
@@ -367,9 +378,9 @@ impl Worker {
         let weight = if every { 1 } else { u64::from(SAMPLE) };
         let (slot, ready) = (job.slot(), usize::from(job.stamp()));
         let start = clock.now();
-        let outer = self.running.replace(slot);
+        let outer = self.home.set_running(slot);
         self.home.run(job);
-        self.running.set(outer);
+        self.home.set_running(outer);
         let running = clock.end_of_run().since(start);
         let queued = start.since(clock.turns.borrow()[ready]);
         self.account(slot, running, queued, weight);
@@ -450,16 +461,24 @@ impl Worker {
         self.reactor.request_shutdown();
     }
 
+    /// Has it noted which job makes which other ready, or no longer. As it must be known which one runs, all
+    /// are timed then.
+    pub(crate) fn trace_causes(&self, on: bool) {
+        self.clock.always.set(on);
+        self.clock.time_every_job(on);
+        self.home.trace_causes(on);
+    }
+
     /// Counts an overrun of the job that runs now, if it is a timed one.
     pub(crate) fn note_overrun(&self) {
-        self.home.with_statistics(self.running.get(), |of| {
+        self.home.with_statistics(self.home.running(), |of| {
             of.overruns = of.overruns.saturating_add(1);
         });
     }
 
     /// What is known of the job that runs now, if it is a timed one.
     pub(crate) fn running_job(&self) -> Option<JobInfo> {
-        self.home.info(self.running.get(), JobInfo::new)
+        self.home.info(self.home.running(), JobInfo::new)
     }
 
     /// All jobs that have not ended.
