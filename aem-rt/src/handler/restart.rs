@@ -19,7 +19,7 @@ use crate::job::join::JoinHandle;
 use crate::job::registry::{Facts, JobKind};
 use crate::metrics::JobInfo;
 use crate::runtime::{Fate, context};
-use crate::time::{Sleep, now, sleep, sleep_until};
+use crate::time::{Sleep, now, sleep};
 
 /// How often, and how soon, something that failed is begun again.
 ///
@@ -111,9 +111,8 @@ impl<I> Supervisor<I> {
 
     /// The handler has failed just now. How long the next one has to wait; none if it was once too often.
     pub(super) fn rest_after_failure(&mut self) -> Option<Duration> {
-        let now = now();
-        let rest = self.restart.rest_after(now)?;
-        self.rest = now.checked_add(rest).map(sleep_until);
+        let rest = self.restart.rest_after(now())?;
+        self.rest = (!rest.is_zero()).then(|| sleep(rest));
         Some(rest)
     }
 
