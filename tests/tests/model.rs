@@ -157,7 +157,7 @@ fn story() -> impl Strategy<Value = Story> {
 }
 
 #[test]
-fn a_registration_does_as_its_model() {
+fn feature_28_a_registration_does_as_its_model() {
     // The panics of handlers are meant, and there are thousands.
     std::panic::set_hook(Box::new(|panic| {
         if panic.payload_as_str().is_none_or(|text| text != played::MEANT) {
