@@ -1,4 +1,4 @@
-//! Signals as events: how a program hears that it should end.
+//! Signals as events: any of them with its sender, and how a program hears that it should end.
 //!
 //! Nothing is installed before somebody asks, and the previous disposition comes back when the last who
 //! asked is gone. Listening begins with the call, not with the first poll: a signal that comes before the
@@ -15,21 +15,36 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! [`watch`] makes a source of any signal, with who sent it:
+//!
+//! ```
+//! use aem::signal::{SignalKind, watch};
+//! use futures::StreamExt;
+//!
+//! # aem::block_on(async {
+//! let mut reload = watch(SignalKind::HUP)?;
+//! # std::process::Command::new("kill").args(["-HUP", &std::process::id().to_string()]).status()?;
+//! let signal = reload.next().await.expect("its runtime has not ended");
+//! println!("{} from process {:?}", signal.kind, signal.pid);
+//! # Ok::<(), std::io::Error>(())
+//! # }).unwrap();
+//! ```
 
-use std::cell::Cell;
+mod ear;
+mod kind;
+mod signals;
+
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures::future::FusedFuture;
 
-use crate::backend::{Attach, Op};
-use crate::reactor::{Completion, Reactor, Sink, Token, Wakes, home};
-use crate::runtime::context;
-use crate::sys::signal::{self, Listening};
+use ear::Ear;
+pub use kind::SignalKind;
+pub use signals::{SignalInfo, Signals, watch};
 
 /// Hears the next SIGINT, which ctrl-c sends to the program in the foreground.
 ///
@@ -71,83 +86,33 @@ pub struct ShutdownRequested {
     waiting: Option<usize>,
 }
 
-/// A listener for some signals on one reactor.
+/// A listener for the next of some signals.
 struct Heard {
-    reactor: Rc<Reactor>,
-    bell: Rc<Bell>,
-    token: Option<Token>,
-    /// Each signal, and how often it had come when the listening began.
-    signals: Vec<(libc::c_int, u64)>,
-    _listening: Vec<Listening>,
+    ear: Ear,
+    /// How often each signal had come when the listening began.
+    before: Vec<u64>,
     done: bool,
-}
-
-/// What the reactor rings.
-#[derive(Default)]
-struct Bell {
-    waker: Cell<Option<Waker>>,
-}
-
-impl Sink for Bell {
-    fn complete(self: Rc<Self>, _: Completion, wakes: &mut Wakes) {
-        // Whatever the answer is: the counters tell.
-        wakes.extend(self.waker.take());
-    }
 }
 
 impl Heard {
     #[track_caller]
     fn new(signals: &[libc::c_int]) -> Self {
-        let reactor = context::reactor();
-        match Heard::try_new(reactor, signals) {
-            Ok(heard) => heard,
+        match Ear::new(signals) {
+            Ok((ear, before)) => Heard { ear, before, done: false },
             Err(error) => panic!("cannot listen to signals: {error}"),
         }
-    }
-
-    fn try_new(reactor: Rc<Reactor>, signals: &[libc::c_int]) -> io::Result<Self> {
-        // Counted before the handler is in, so that a signal just after it is seen.
-        let counts = signals.iter().map(|&signal| (signal, signal::count(signal))).collect();
-        let listening = signals.iter().map(|&signal| signal::listen(signal));
-        let listening = listening.collect::<io::Result<Vec<_>>>()?;
-        let bell = Rc::<Bell>::default();
-        // A runtime that ends has no turns to come; it hears of its end as this is polled.
-        let mut token = None;
-        if reactor.check_open().is_ok() {
-            let descriptor = reactor.adopt(signal::bell()?, Attach::Now)?;
-            let sink: Weak<dyn Sink> = Rc::downgrade(&(Rc::clone(&bell) as Rc<dyn Sink>));
-            token = Some(reactor.submit(Op::Changes { descriptor }, sink)?);
-        }
-        Ok(Heard { reactor, bell, token, signals: counts, _listening: listening, done: false })
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.done {
             return Poll::Pending;
         }
-        // Once its runtime has ended it is as good as any other future: nothing wakes it.
-        if self.reactor.check_open().is_ok()
-            && let Err(error) = home::check(&self.reactor)
-        {
-            panic!("cannot listen to signals: {error}");
-        }
-        // First the waker, then the look: a signal in between rings for it.
-        let before = self.bell.waker.replace(Some(context.waker().clone()));
-        drop(before);
-        let heard = |&(number, before): &(libc::c_int, u64)| signal::count(number) != before;
-        if self.signals.iter().any(heard) {
+        self.ear.listen(context);
+        if self.ear.counts().zip(&self.before).any(|(now, before)| now != *before) {
             self.done = true;
             return Poll::Ready(());
         }
         Poll::Pending
-    }
-}
-
-impl Drop for Heard {
-    fn drop(&mut self) {
-        if let Some(token) = self.token.take() {
-            self.reactor.cancel(token);
-        }
     }
 }
 
@@ -170,7 +135,8 @@ impl Future for ShutdownRequested {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let Heard { reactor, done, .. } = &mut this.heard;
+        let Heard { ear, done, .. } = &mut this.heard;
+        let reactor = ear.reactor();
         if !*done {
             reactor.shutdown_waiters().register(&mut this.waiting, context.waker());
             if reactor.shutdown_is_requested() {
@@ -190,7 +156,7 @@ impl FusedFuture for ShutdownRequested {
 
 impl Drop for ShutdownRequested {
     fn drop(&mut self) {
-        self.heard.reactor.shutdown_waiters().remove(&mut self.waiting);
+        self.heard.ear.reactor().shutdown_waiters().remove(&mut self.waiting);
     }
 }
 

@@ -17,7 +17,9 @@ mod real {
     pub(crate) use std::alloc::{alloc, dealloc};
     pub(crate) use std::cell::Cell;
     pub(crate) use std::sync::Arc;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use std::sync::atomic::{
+        AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
 
     /// Whether loom checks this build.
     pub(crate) const MODELLED: bool = false;
@@ -103,7 +105,9 @@ mod real {
     pub(crate) use loom::alloc::{alloc, dealloc};
     pub(crate) use loom::cell::{Cell, UnsafeCell};
     pub(crate) use loom::sync::Arc;
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use loom::sync::atomic::{
+        AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
     pub(crate) use loom::thread::yield_now as let_others_run;
 
     pub(crate) const MODELLED: bool = true;

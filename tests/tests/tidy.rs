@@ -36,6 +36,7 @@ const FLOORS: &[(u32, &[&str])] = &[
 const NEIGHBOURS: &[(&str, &str)] = &[
     ("error", "rare"),      // few outputs are errors
     ("chunk", "sync"),      // the count of a shared buffer
+    ("sys", "sync"),        // what signal handlers write and listeners read
     ("chunk", "sys"),       // the pages of a pool
     ("payload", "chunk"),   // a chunk can be sent as it is
     ("job", "queue"),       // a job is linked into the queue it waits in
