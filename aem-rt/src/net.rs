@@ -26,9 +26,14 @@
 //! # }
 //! ```
 
+mod chunks;
+mod connection;
 mod kept;
+mod listening;
+mod sending;
 mod tcp_listener;
 mod tcp_stream;
+mod verbs;
 mod waiters;
 
 use std::io;
@@ -36,8 +41,10 @@ use std::net::SocketAddr;
 
 use socket2::SockAddr;
 
+pub use chunks::{ChunkReader, Chunks};
+pub use sending::Sending;
 pub use tcp_listener::{Incoming, TcpListener, TcpListenerBuilder};
-pub use tcp_stream::{ChunkReader, Chunks, Sending, TcpStream};
+pub use tcp_stream::TcpStream;
 
 /// An address as the standard library has it.
 fn internet_address(address: SockAddr) -> io::Result<SocketAddr> {

@@ -7,9 +7,7 @@
 //! the next who asks (KEPT); connections that nobody takes cost a bounded number of descriptors;
 //! being out of descriptors costs a pause and one line, neither an error nor a busy loop.
 
-mod bell;
 mod builder;
-mod listening;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -24,12 +22,12 @@ use futures::stream::{FusedStream, Stream};
 
 pub use builder::TcpListenerBuilder;
 
+use super::listening::Listening;
 use super::tcp_stream::TcpStream;
-use super::waiters::{WaitId, WaitList};
+use super::waiters::WaitId;
 use crate::backend::{Attach, Descriptor};
 use crate::reactor::Reactor;
 use crate::runtime::context;
-use listening::Listening;
 
 /// A TCP socket that listens for connections.
 ///
@@ -138,7 +136,7 @@ struct AcceptWait<'a> {
 
 impl Drop for AcceptWait<'_> {
     fn drop(&mut self) {
-        self.listening.bell.waiters.forget(&self.id);
+        self.listening.forget(&self.id);
     }
 }
 
@@ -184,7 +182,7 @@ impl FusedStream for Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        self.listening.bell.waiters.forget(&self.wait);
+        self.listening.forget(&self.wait);
     }
 }
 

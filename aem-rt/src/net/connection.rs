@@ -8,6 +8,9 @@
 //!
 //! When the last handle is dropped, the reactor sends what is left and closes the socket then.
 
+mod inbox;
+mod outbox;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::Shutdown;
@@ -17,15 +20,15 @@ use std::task::{Context, Poll};
 
 use socket2::SockRef;
 
-use super::inbox::Inbox;
-use super::outbox::Outbox;
+use super::kept::Kept;
+use super::waiters::{ANYTHING, Asker, WaitId, WaitList, Waiters, poll_or_wait};
 use crate::backend::{Descriptor, Op};
 use crate::chunk::Chunk;
-use crate::net::kept::Kept;
-use crate::net::waiters::{ANYTHING, Asker, WaitId, WaitList, Waiters, poll_or_wait};
 use crate::payload::{Payload, SendQueue};
 use crate::reactor::home;
 use crate::reactor::{self, Answer, Completion, Reactor, Sink, Token, Wakes};
+use inbox::Inbox;
+use outbox::Outbox;
 
 /// The shared part of a stream.
 #[derive(Debug)]
@@ -34,24 +37,24 @@ pub(super) struct Connection {
     socket: Rc<Descriptor>,
     receive: Cell<Receive>,
     send: Cell<Send>,
-    pub(super) both: RefCell<Directions>,
+    both: RefCell<Directions>,
 }
 
 /// Both directions, and who waits for them.
 #[derive(Debug, Default)]
-pub(super) struct Directions {
-    pub(super) inbox: Inbox,
+struct Directions {
+    inbox: Inbox,
     /// Those who wait for bytes.
-    pub(super) readers: Waiters,
-    pub(super) outbox: Outbox,
+    readers: Waiters,
+    outbox: Outbox,
     /// Those who wait for bytes of ours to leave. It is rare that anybody does, and costs a word until then;
     /// from then on the list stays, as the numbers of its waits must not begin again.
-    pub(super) writers: Option<Box<Waiters>>,
+    writers: Option<Box<Waiters>>,
 }
 
 impl Directions {
     /// Whether nobody waits for bytes of ours to leave.
-    pub(super) fn has_no_writers(&self) -> bool {
+    fn has_no_writers(&self) -> bool {
         self.writers.as_ref().is_none_or(|writers| writers.is_empty())
     }
 
@@ -239,6 +242,10 @@ impl Connection {
         }
     }
 
+    pub(super) fn set_inbox_limit(&self, bytes: usize) {
+        self.both.borrow_mut().inbox.set_limit(bytes);
+    }
+
     /// Gives back what was taken and not read, to whoever reads next.
     pub(super) fn put_back(&self, chunk: Chunk) {
         self.both.borrow_mut().inbox.put_back(chunk);
@@ -269,6 +276,16 @@ impl Connection {
 
 // Sending.
 impl Connection {
+    /// The position behind everything that was queued so far.
+    pub(super) fn accepted(&self) -> u64 {
+        self.both.borrow().outbox.accepted()
+    }
+
+    /// How many bytes the kernel has not taken yet.
+    pub(super) fn queued(&self) -> usize {
+        self.both.borrow().outbox.queued()
+    }
+
     /// Queues a payload behind all others, and gives the position behind it.
     #[inline]
     pub(super) fn push(self: &Rc<Self>, payload: Payload) -> io::Result<u64> {
@@ -525,3 +542,6 @@ impl Drop for Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,11 +9,11 @@ use futures::io::{AsyncBufRead, AsyncRead};
 use futures::stream::{FusedStream, Stream};
 
 use super::connection::Connection;
+use super::waiters::{Asker, WaitId, WaitList};
 use crate::chunk::Chunk;
-use crate::net::waiters::{Asker, WaitId, WaitList};
 use crate::runtime::context;
 
-/// The source of a stream's bytes, made by [`TcpStream::chunks`](super::TcpStream::chunks).
+/// The source of a stream's bytes, made by `chunks()` of a stream.
 ///
 /// It ends at the end of the file, or with the first error. Several of one stream share its bytes:
 /// each chunk goes to one of them.

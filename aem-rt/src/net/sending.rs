@@ -9,9 +9,9 @@ use std::task::{Context, Poll};
 use futures::future::FusedFuture;
 
 use super::connection::Connection;
-use crate::net::waiters::{WaitId, WaitList};
+use super::waiters::{WaitId, WaitList};
 
-/// Resolves when the bytes of one [`send`](super::TcpStream::send) are with the kernel.
+/// Resolves when the bytes of one `send` of a stream are with the kernel.
 ///
 /// The bytes were queued before this was made. Awaiting it is a way to keep pace with the peer and
 /// to hear of errors; dropping it takes nothing back.

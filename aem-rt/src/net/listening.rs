@@ -8,6 +8,8 @@
 //! rings, for a descriptor of ours that was closed or for a back-off that is over, and the first
 //! of an episode is reported.
 
+mod bell;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
@@ -19,13 +21,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::bell::Bell;
 use crate::backend::{Attach, Descriptor, Op};
 use crate::net::internet_address;
 use crate::net::tcp_stream::TcpStream;
 use crate::net::waiters::{ANYTHING, Asker, WaitId, WaitList, poll_or_wait};
 use crate::reactor::{Answer, Completion, Reactor, Sink, TimerKey, Token, Wakes, home};
 use crate::runtime::context;
+use bell::Bell;
 
 /// Connections that wait here to be taken. A few turns' worth, so that taking them one by one
 /// costs no system call each; the rest waits in the kernel, where it costs us no descriptor.
@@ -56,7 +58,7 @@ pub(super) struct Listening {
     arrived: RefCell<VecDeque<Arrival>>,
     failed: RefCell<Option<io::Error>>,
     shortage: Cell<Shortage>,
-    pub(super) bell: Arc<Bell>,
+    bell: Arc<Bell>,
     /// The bell's, made once, so that it is known for the same wherever it is registered again.
     waker: Waker,
 }
@@ -145,6 +147,11 @@ impl Listening {
             let socket = self.reactor.adopt(fd, Attach::OnFirstUse)?;
             Ok((TcpStream::new(Rc::clone(&self.reactor), socket), peer))
         })
+    }
+
+    /// Takes a wait out whose future or source is dropped.
+    pub(super) fn forget(&self, wait: &WaitId) {
+        self.bell.waiters.forget(wait);
     }
 
     /// Starts accepting, unless that is going on or has to pause.

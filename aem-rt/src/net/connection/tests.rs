@@ -3,15 +3,17 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use futures::future::{join, join_all};
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
 
 use super::*;
-use crate::net::TcpListener;
+use crate::net::verbs::MOST_PER_WRITE;
+use crate::net::{TcpListener, TcpStream};
 use crate::runtime::block_on;
 use crate::time::{sleep, timeout};
 
