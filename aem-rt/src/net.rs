@@ -1,9 +1,9 @@
-//! TCP: connections as events, their bytes as chunks.
+//! TCP and Unix sockets: connections as events, their bytes as chunks.
 //!
-//! A [`TcpListener`] is a source of connections and a [`TcpStream`] a source of chunks and a sink
-//! of payloads. Both belong to the runtime on which they were made, and to its thread; there they
-//! may be cloned, kept in structs and used from handlers and tasks alike. Polled under another
-//! runtime, or after their own has ended, they answer with an error that says so.
+//! A [`TcpListener`] or [`UnixListener`] is a source of connections, and a [`TcpStream`] or [`UnixStream`] a
+//! source of chunks and a sink of payloads. All belong to the runtime on which they were made, and to its
+//! thread; there they may be cloned, kept in structs and used from handlers and tasks alike. Polled under
+//! another runtime, or after their own has ended, they answer with an error that says so.
 //!
 //! All awaits here may be cancelled at any time: a connection that was accepted too late stays in
 //! the listener, bytes that arrived too late stay in the stream (KEPT).
@@ -27,29 +27,70 @@
 //! ```
 
 mod chunks;
+mod connecting;
 mod connection;
+mod credentials;
 mod kept;
 mod listening;
 mod sending;
 mod tcp_listener;
 mod tcp_stream;
+mod unix_listener;
+mod unix_stream;
 mod verbs;
 mod waiters;
 
+use std::ffi::OsStr;
 use std::io;
 use std::net::SocketAddr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::SocketAddr as UnixAddress;
+use std::path::Path;
 
-use socket2::SockAddr;
+use socket2::{Domain, SockAddr};
 
 pub use chunks::{ChunkReader, Chunks};
+pub use credentials::Credentials;
 pub use sending::Sending;
 pub use tcp_listener::{Incoming, TcpListener, TcpListenerBuilder};
 pub use tcp_stream::TcpStream;
+pub use unix_listener::{UnixIncoming, UnixListener};
+pub use unix_stream::UnixStream;
 
 /// An address as the standard library has it.
-fn internet_address(address: SockAddr) -> io::Result<SocketAddr> {
-    let unexpected = || io::Error::new(io::ErrorKind::Unsupported, "the address is not an IP one");
-    address.as_socket().ok_or_else(unexpected)
+fn internet_address(address: &SockAddr) -> io::Result<SocketAddr> {
+    address.as_socket().ok_or_else(not_internet)
+}
+
+/// A Unix address as the standard library has it.
+fn unix_address(address: &SockAddr) -> io::Result<UnixAddress> {
+    if let Some(name) = address.as_abstract_namespace() {
+        return UnixAddress::from_abstract_name(name);
+    }
+    if address.domain() != Domain::UNIX {
+        let other = "the address is not a Unix one";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, other));
+    }
+    // An empty path stands for no name.
+    UnixAddress::from_pathname(address.as_pathname().unwrap_or(Path::new("")))
+}
+
+/// The other way round.
+fn unix_sock_addr(address: &UnixAddress) -> io::Result<SockAddr> {
+    if let Some(path) = address.as_pathname() {
+        return SockAddr::unix(path);
+    }
+    let Some(name) = address.as_abstract_name() else {
+        let nameless = "a socket without a name cannot be named";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, nameless));
+    };
+    let path = [b"\0", name].concat();
+    SockAddr::unix(OsStr::from_bytes(&path))
+}
+
+fn not_internet() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "the address is not an IP one")
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("runtime", "metrics"), // the runtime fills in what metrics describe
     ("handler", "time"),    // a scope closes with a deadline
     ("net", "fd"),          // a socket is a descriptor
+    ("net", "time"),        // a connect that is tried again
     ("signal", "fd"),       // and so is a signalfd
 ];
 

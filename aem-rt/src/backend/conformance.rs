@@ -392,7 +392,7 @@ fn bytes_of(done: &[Completion]) -> Vec<u8> {
 /// Those who were accepted.
 fn peers_of(done: &[Completion]) -> Vec<SocketAddr> {
     let peers = done.iter().filter_map(|completion| match completion.answer {
-        Answer::Accepted(_, peer) => Some(peer),
+        Answer::Accepted(_, peer) => peer,
         _ => None,
     });
     peers.collect()

@@ -73,8 +73,8 @@ impl Op {
 /// What the kernel answered.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// A connection and its peer's address.
-    Accepted(OwnedFd, SocketAddr),
+    /// A connection and its peer's address, if that is an internet one; others are to be asked for.
+    Accepted(OwnedFd, Option<SocketAddr>),
     /// The next bytes of a stream; never none.
     Received(Chunk),
     /// The peer sends no more.

@@ -369,7 +369,7 @@ impl SimulatedKeeper {
             }
             (Op::Receive { .. }, What::Ends) => self.finish(token, Answer::EndOfFile),
             (Op::Accept { .. }, What::Calls(fd, peer)) => {
-                self.gain(token, Answer::Accepted(fd, peer))
+                self.gain(token, Answer::Accepted(fd, Some(peer)))
             }
             (Op::Connect { .. }, What::Connects) => self.finish(token, Answer::Connected),
             (op, what) => panic!("the script has {what:?} for {op:?}"),

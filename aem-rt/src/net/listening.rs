@@ -12,6 +12,7 @@ mod bell;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -21,13 +22,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use socket2::{SockAddr, SockRef};
+
 use crate::backend::{Attach, Descriptor, Op};
-use crate::net::internet_address;
-use crate::net::tcp_stream::TcpStream;
 use crate::net::waiters::{ANYTHING, Asker, WaitId, WaitList, poll_or_wait};
 use crate::reactor::{Answer, Completion, Reactor, Sink, TimerKey, Token, Wakes, home};
 use crate::runtime::context;
 use bell::Bell;
+
+/// Connections that the kernel completes and keeps until they are accepted. The kernel's own limit,
+/// 4096 unless `net.core.somaxconn` was changed, has the last word.
+pub(super) const DEFAULT_BACKLOG: u32 = 1024;
 
 /// Connections that wait here to be taken. A few turns' worth, so that taking them one by one
 /// costs no system call each; the rest waits in the kernel, where it costs us no descriptor.
@@ -45,7 +50,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const EPISODE_GAP: Duration = Duration::from_secs(10);
 
 /// A connection as the kernel gave it.
-type Arrival = (OwnedFd, SocketAddr);
+type Arrival = (OwnedFd, Option<SocketAddr>);
 
 /// The shared part of a listener.
 #[derive(Debug)]
@@ -53,7 +58,7 @@ pub(super) struct Listening {
     reactor: Rc<Reactor>,
     socket: Rc<Descriptor>,
     this: Weak<Listening>,
-    local: SocketAddr,
+    local: SockAddr,
     accept: Cell<Accept>,
     arrived: RefCell<VecDeque<Arrival>>,
     failed: RefCell<Option<io::Error>>,
@@ -84,8 +89,7 @@ struct Shortage {
 
 impl Listening {
     pub(super) fn new(reactor: Rc<Reactor>, socket: Rc<Descriptor>) -> io::Result<Rc<Listening>> {
-        let address = socket2::SockRef::from(&*socket).local_addr();
-        let local = address.and_then(internet_address)?;
+        let local = SockRef::from(&*socket).local_addr()?;
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&bell));
         let shortage = Shortage { count: 0, last: None, next_pause: FIRST_PAUSE };
@@ -107,8 +111,12 @@ impl Listening {
         &self.socket
     }
 
-    pub(super) fn local_addr(&self) -> SocketAddr {
-        self.local
+    pub(super) fn reactor(&self) -> &Rc<Reactor> {
+        &self.reactor
+    }
+
+    pub(super) fn local_addr(&self) -> &SockAddr {
+        &self.local
     }
 
     /// How many connections wait here.
@@ -122,12 +130,12 @@ impl Listening {
         self.shortage.get().count
     }
 
-    /// The next connection.
+    /// The next connection, and its peer's address if that is an internet one.
     pub(super) fn poll_accept(
         &self,
         cx: &Context<'_>,
         wait: &mut WaitId,
-    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    ) -> Poll<io::Result<(Rc<Descriptor>, Option<SocketAddr>)>> {
         home::check(&self.reactor)?;
         let asker = Asker::Future(wait);
         let arrival = poll_or_wait(&self.bell.waiters, asker, cx, || {
@@ -145,7 +153,7 @@ impl Listening {
         arrival.map(|arrival| {
             let (fd, peer) = arrival?;
             let socket = self.reactor.adopt(fd, Attach::OnFirstUse)?;
-            Ok((TcpStream::new(Rc::clone(&self.reactor), socket), peer))
+            Ok((socket, peer))
         })
     }
 
@@ -191,7 +199,7 @@ impl Listening {
         if last.is_none_or(|last| now.saturating_duration_since(last) > EPISODE_GAP) {
             context::report(format_args!(
                 "accepting on {} pauses: {error}; it goes on when a descriptor is free",
-                self.local
+                Shown(&self.local)
             ));
         }
         self.shortage.set(Shortage {
@@ -231,6 +239,30 @@ impl Drop for Listening {
             Accept::Armed(token) | Accept::Ending(token) => self.reactor.cancel(token),
             Accept::Paused(timer) => drop(self.reactor.remove_timer(timer)),
         }
+    }
+}
+
+/// An address as users write it.
+pub(super) struct Shown<'a>(pub(super) &'a SockAddr);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(address) = self.0.as_socket() {
+            return address.fmt(f);
+        }
+        if let Some(path) = self.0.as_pathname() {
+            return path.display().fmt(f);
+        }
+        match self.0.as_abstract_namespace() {
+            Some(name) => write!(f, "@{}", name.escape_ascii()),
+            None => f.write_str("a socket without a name"),
+        }
+    }
+}
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A TCP socket that listens: a source of connections.
 //!
-//! The listener and its [`Incoming`]s hold one [`listening`] socket between them. Whoever waits is
+//! The listener and its [`Incoming`]s hold one [`Listening`] socket between them. Whoever waits is
 //! told of every connection, and each connection is given to one of them.
 //!
 //! It promises: a connection that was accepted while the one who wanted it went away is given to
@@ -22,7 +22,7 @@ use futures::stream::{FusedStream, Stream};
 
 pub use builder::TcpListenerBuilder;
 
-use super::listening::Listening;
+use super::listening::{Listening, Shown};
 use super::tcp_stream::TcpStream;
 use super::waiters::WaitId;
 use crate::backend::{Attach, Descriptor};
@@ -100,7 +100,7 @@ impl TcpListener {
     /// A connection that arrives too late stays in the listener for the next call (KEPT).
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let mut wait = AcceptWait { listening: &self.0, id: WaitId::default() };
-        poll_fn(|cx| self.0.poll_accept(cx, &mut wait.id)).await
+        poll_fn(|cx| poll_accept(&self.0, cx, &mut wait.id)).await
     }
 
     /// The connections as a source.
@@ -118,7 +118,7 @@ impl TcpListener {
     ///
     /// None today.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.0.local_addr())
+        super::internet_address(self.0.local_addr())
     }
 
     /// How often accepting has paused for want of descriptors or memory.
@@ -126,6 +126,19 @@ impl TcpListener {
     pub fn shortages(&self) -> u64 {
         self.0.shortages()
     }
+}
+
+/// The next connection of a listener.
+fn poll_accept(
+    listening: &Listening,
+    cx: &Context<'_>,
+    wait: &mut WaitId,
+) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    listening.poll_accept(cx, wait).map(|accepted| {
+        let (socket, peer) = accepted?;
+        let peer = peer.ok_or_else(super::not_internet)?;
+        Ok((TcpStream::new(Rc::clone(listening.reactor()), socket), peer))
+    })
 }
 
 /// The wait of an `accept`.
@@ -148,7 +161,7 @@ impl AsFd for TcpListener {
 
 impl fmt::Debug for TcpListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpListener").field("local_addr", &self.0.local_addr()).finish()
+        f.debug_struct("TcpListener").field("local_addr", &Shown(self.0.local_addr())).finish()
     }
 }
 
@@ -168,7 +181,7 @@ impl Stream for Incoming {
         if this.ended {
             return Poll::Ready(None);
         }
-        let accepted = ready!(this.listening.poll_accept(cx, &mut this.wait));
+        let accepted = ready!(poll_accept(&this.listening, cx, &mut this.wait));
         this.ended = accepted.is_err();
         Poll::Ready(Some(accepted))
     }
@@ -189,7 +202,9 @@ impl Drop for Incoming {
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = f.debug_struct("Incoming");
-        text.field("local_addr", &self.listening.local_addr()).field("ended", &self.ended).finish()
+        text.field("local_addr", &Shown(self.listening.local_addr()))
+            .field("ended", &self.ended)
+            .finish()
     }
 }
 

@@ -1,8 +1,8 @@
 //! A TCP connection: chunks in, payloads out.
 //!
 //! A [`TcpStream`] is one of any number of handles of one socket, all on one worker. What they
-//! share is a [`connection`], with an [`inbox`] for what was received and not read, and an
-//! [`outbox`] for what was sent and not taken by the kernel. Reading gives out the chunks that the
+//! share is a [`Connection`], with an inbox for what was received and not read, and an outbox for
+//! what was sent and not taken by the kernel. Reading gives out the chunks that the
 //! runtime received; sending queues what it is given and never waits; everything that is queued
 //! during a turn leaves in one system call, but that one who has the only handle and awaits his send
 //! is not made to wait for the end of the turn.
@@ -26,8 +26,8 @@ use crate::runtime::context;
 /// A TCP connection.
 ///
 /// Clones are handles of the same connection. It closes when the last of them is gone, its
-/// [`Chunks`] and [`Sending`]s among them; bytes that are queued then are still sent, unless the peer
-/// takes none of them for half a minute.
+/// [`Chunks`](super::Chunks) and [`Sending`](super::Sending)s among them; bytes that are queued then
+/// are still sent, unless the peer takes none of them for half a minute.
 ///
 /// ```
 /// # #[aem::main] async fn main() -> std::io::Result<()> {
@@ -108,7 +108,7 @@ impl TcpStream {
     ///
     /// `NotConnected` once the connection is gone.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.socket().peer_addr().and_then(super::internet_address)
+        super::internet_address(&self.socket().peer_addr()?)
     }
 
     /// The address of this end.
@@ -117,7 +117,7 @@ impl TcpStream {
     ///
     /// If the connection is gone.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket().local_addr().and_then(super::internet_address)
+        super::internet_address(&self.socket().local_addr()?)
     }
 }
 

@@ -71,8 +71,8 @@ macro_rules! stream_verbs {
                 ///
                 /// # Errors
                 ///
-                /// What receiving failed with, after all bytes that came before; the same at each further call.
-                /// `NotConnected` after [`close`](Self::close).
+                /// What receiving failed with, after all bytes that came before; the same at each further
+                /// call. `NotConnected` after [`close`](Self::close).
                 ///
                 /// # Cancel safety
                 ///
@@ -85,8 +85,9 @@ macro_rules! stream_verbs {
                 /// The bytes as a source that ends at the end of the file, or with the first error.
                 ///
                 /// Drained by a handler, it is not read while more is [queued](Self::queued) than the
-                /// [high-water mark](Self::set_high_water), so that an answer to a slow reader never fills our
-                /// memory. Awaited, it never waits for our own queue. Two of one stream share its bytes.
+                /// [high-water mark](Self::set_high_water), so that an answer to a slow reader never fills
+                /// our memory. Awaited, it never waits for our own queue. Two of one stream share its
+                /// bytes.
                 pub fn chunks(&self) -> Chunks {
                     Chunks::new(self.0.clone())
                 }
@@ -117,14 +118,15 @@ macro_rules! stream_verbs {
                 }
 
                 /// Sets how much may be queued before [`chunks`](Self::chunks) that a handler drains are held
-                /// back and `poll_write` waits: 256 KiB unless set, `None` for any amount. So is a mark of 4 GiB.
+                /// back and `poll_write` waits: 256 KiB unless set, `None` for any amount. So is a mark of
+                /// 4 GiB.
                 pub fn set_high_water(&self, bytes: impl Into<Option<usize>>) {
                     self.0.set_high_water(bytes.into());
                 }
 
                 /// Sets how many bytes may lie here unread before the stream stops receiving: 64 KiB unless
-                /// set, and never more than 2 GiB. Each chunk counts for its length and 64 bytes, and one is always
-                /// received.
+                /// set, and never more than 2 GiB. Each chunk counts for its length and 64 bytes, and one
+                /// is always received.
                 pub fn set_inbox_limit(&self, bytes: usize) {
                     self.0.set_inbox_limit(bytes);
                 }

@@ -1,7 +1,7 @@
 //! Signal handlers that count, and ring a bell.
 //!
 //! A handler may do next to nothing: other code of the process stands still in the middle of whatever it
-//! was doing. Ours adds to the signal's [`records`] and writes to one eventfd of the process, which is made
+//! was doing. Ours adds to the signal's [`Records`] and writes to one eventfd of the process, which is made
 //! once, never closed and never read: so its number cannot be anybody else's by the time a late handler
 //! writes to it, and every reactor that watches it edge-triggered hears every ring.
 //!

@@ -7,12 +7,12 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use socket2::{SockAddr, SockAddrStorage, SockRef};
+use socket2::{Domain, SockAddr, SockAddrStorage, SockRef};
 
 use super::{check, check_size, retry};
 
 /// Takes one connection from a listener's queue, non-blocking and close-on-exec.
-pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
     let mut storage = SockAddrStorage::zeroed();
     let mut length = storage.size_of();
     let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
@@ -25,7 +25,18 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAdd
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: the kernel has written an address of `length` bytes into `storage`.
     let address = unsafe { SockAddr::new(storage, length) };
-    Ok((fd, address.as_socket().ok_or_else(not_internet)?))
+    Ok((fd, address.as_socket()))
+}
+
+/// The process and user at the other end of a Unix socket, as they were when it was connected.
+pub(crate) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<libc::ucred> {
+    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    let into = (&raw mut credentials).cast::<libc::c_void>();
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    // SAFETY: `into` has room for `length` bytes, both live longer than the call; tests/tests/net_unix.rs.
+    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, into, &raw mut length) })?;
+    Ok(credentials)
 }
 
 /// Not in libc for all that we compile for; the same on all of them.
@@ -33,21 +44,25 @@ const SO_PEERNAME: libc::c_int = 28;
 
 /// The peer of an accepted connection, also of one that the peer has ended or reset already: `getpeername`
 /// would say that such a one is not connected.
-pub(crate) fn peer(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+pub(crate) fn peer(socket: BorrowedFd<'_>) -> io::Result<Option<SocketAddr>> {
     let mut storage = SockAddrStorage::zeroed();
     // The kernel wants to be asked for no more bytes than the address has.
     let mut length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-    peer_into(socket, &mut storage, &mut length)?;
+    if let Err(error) = peer_into(socket, &mut storage, &mut length) {
+        // Another family's address may be shorter.
+        let is_unix = SockRef::from(&socket).domain().is_ok_and(|domain| domain == Domain::UNIX);
+        return if is_unix { Ok(None) } else { Err(error) };
+    }
     // SAFETY: the kernel has written the first `length` bytes of an address, and the rest is zero.
     let mut address = unsafe { SockAddr::new(storage, length) };
-    if address.domain() == socket2::Domain::IPV6 {
+    if address.domain() == Domain::IPV6 {
         let mut storage = SockAddrStorage::zeroed();
         length = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
         peer_into(socket, &mut storage, &mut length)?;
         // SAFETY: as above, and this is all of it.
         address = unsafe { SockAddr::new(storage, length) };
     }
-    address.as_socket().ok_or_else(not_internet)
+    Ok(address.as_socket())
 }
 
 fn peer_into(
@@ -60,10 +75,6 @@ fn peer_into(
     // SAFETY: `storage` has room for more than `length` bytes, and both are borrowed for the call.
     check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, address, length) })?;
     Ok(())
-}
-
-fn not_internet() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "the peer's address is not IP")
 }
 
 /// Receives what is there into `buffer`; zero is the end of the stream (or an empty buffer).

@@ -48,7 +48,7 @@ impl Rig {
 
 fn text(Completion { answer, more, .. }: Completion) -> String {
     let text = match answer {
-        Answer::Accepted(_, peer) => format!("from {peer}"),
+        Answer::Accepted(_, peer) => format!("from {}", peer.unwrap()),
         Answer::Received(chunk) => String::from_utf8(chunk.into_vec()).unwrap(),
         Answer::Sent { queue, result } => format!("sent {result:?}, left {}", queue.bytes()),
         Answer::Failed(error) => format!("error {}", error.raw_os_error().unwrap()),

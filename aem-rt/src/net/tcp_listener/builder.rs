@@ -8,11 +8,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::TcpListener;
 use crate::backend::Attach;
+use crate::net::listening::DEFAULT_BACKLOG;
 use crate::runtime::context;
-
-/// Connections that the kernel completes and keeps until they are accepted. The kernel's own limit,
-/// 4096 unless `net.core.somaxconn` was changed, has the last word.
-const DEFAULT_BACKLOG: u32 = 1024;
 
 /// Settings of a [`TcpListener`] that is to be bound, made by [`TcpListener::builder`].
 ///

@@ -68,7 +68,7 @@ impl Sink for Note {
         assert!(fits, "seed {seed}: {answer:?}, {more}, for {:?}", self.kind);
         match answer {
             Answer::Received(chunk) => lane.got.borrow_mut().extend_from_slice(&chunk),
-            Answer::Accepted(_, peer) => lane.accepted.borrow_mut().push(peer),
+            Answer::Accepted(_, peer) => lane.accepted.borrow_mut().extend(peer),
             Answer::Sent { queue, .. } | Answer::Cancelled(Some(queue)) => lane.take_back(*queue),
             _ => {}
         }

@@ -1,0 +1,364 @@
+//! Unix streams and listeners, on both keepers: what is theirs, and what they share with TCP.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use aem::net::{UnixListener, UnixStream};
+use aem::{Chunk, End, Next, on, on_ok, spawn};
+use aem_tests::keepers;
+use aem_tests::scale::scaled_count;
+use aem_tests::traffic::Checksum;
+use aem_tests::watch::watched_on;
+use futures::stream::FusedStream;
+use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
+
+fn on_both(test: impl AsyncFn()) {
+    for keeper in keepers::both() {
+        watched_on(keepers::builder(keeper).on_error(|_, _| {}), async |_| test().await);
+    }
+}
+
+/// A path for a socket file, which is removed with it.
+struct Path(PathBuf);
+
+impl Path {
+    fn new() -> Path {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Path(std::env::temp_dir().join(format!("aem-unix-{}-{number}", std::process::id())))
+    }
+}
+
+impl Drop for Path {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn an_awaited_connection_goes_both_ways() {
+    on_both(async || {
+        let path = Path::new();
+        let listener = UnixListener::bind(&path.0).unwrap();
+        assert_eq!(listener.local_addr().unwrap().as_pathname(), Some(&*path.0));
+        let client = UnixStream::connect(&path.0).await.unwrap();
+        let (server, peer) = listener.accept().await.unwrap();
+        assert!(peer.is_unnamed() && client.local_addr().unwrap().is_unnamed());
+        assert_eq!(client.peer_addr().unwrap().as_pathname(), Some(&*path.0));
+        client.send("question");
+        assert_eq!(&server.recv().await.unwrap()[..], b"question");
+        server.send("answer").await.unwrap();
+        assert_eq!(&client.recv().await.unwrap()[..], b"answer");
+        client.shutdown(Shutdown::Write).unwrap();
+        assert!(server.recv().await.unwrap().is_empty(), "the end, and again");
+        assert!(server.recv().await.unwrap().is_empty());
+        server.send("after all").await.unwrap();
+        assert_eq!(&client.recv().await.unwrap()[..], b"after all", "half-closed");
+    });
+}
+
+#[test]
+fn handlers_serve_ten_thousand_connections() {
+    let many = scaled_count(10_000, 500);
+    on_both(async || {
+        let path = Path::new();
+        let listener = UnixListener::bind(&path.0).unwrap();
+        let serving = on_ok(listener.incoming().take(many), |(stream, _peer)| {
+            let reply = stream.clone();
+            on_ok(stream.chunks(), move |mut chunk: Chunk| {
+                chunk.make_ascii_uppercase();
+                drop(reply.send(chunk));
+            })
+            .detach();
+        });
+        let visits = futures::stream::iter(0..many).for_each_concurrent(64, |number| {
+            let path = &path;
+            async move {
+                let stream = UnixStream::connect(&path.0).await.unwrap();
+                let text = format!("visitor {number}");
+                stream.send(text.clone()).await.unwrap();
+                assert_eq!(stream.recv().await.unwrap()[..], *text.to_uppercase().as_bytes());
+            }
+        });
+        visits.await;
+        assert_eq!(serving.await.unwrap(), End::Exhausted);
+    });
+}
+
+#[test]
+fn abstract_names_are_no_files_and_free_again() {
+    on_both(async || {
+        let name = format!("aem-rt test {}", std::process::id());
+        let address = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
+        for _ in 0..2 {
+            let listener = UnixListener::bind_addr(&address).unwrap();
+            let bound = listener.local_addr().unwrap();
+            assert_eq!(bound.as_abstract_name(), Some(name.as_bytes()));
+            assert!(format!("{listener:?}").contains(&format!("@{name}")), "{listener:?}");
+            let taken = UnixListener::bind_addr(&address).unwrap_err();
+            assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+            let client = UnixStream::connect_addr(&address).await.unwrap();
+            let (server, _) = listener.accept().await.unwrap();
+            server.send("here");
+            assert_eq!(&client.recv().await.unwrap()[..], b"here");
+            drop((listener, server));
+            // Dropped descriptors are closed by the next turn.
+            aem::time::sleep(Duration::from_millis(1)).await;
+        }
+        let gone = UnixStream::connect_addr(&address).await.unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn the_kernel_vouches_for_who_is_there() {
+    on_both(async || {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        for stream in [&ours, &theirs] {
+            let peer = stream.peer_credentials().unwrap();
+            assert_eq!(peer.pid, Some(std::process::id() as i32));
+            // SAFETY: asks for a number.
+            assert_eq!(peer.uid, unsafe { libc::geteuid() });
+            // SAFETY: as above.
+            assert_eq!(peer.gid, unsafe { libc::getegid() });
+        }
+    });
+}
+
+/// Polls a future that has nothing to give, lets others run so often, and drops it.
+async fn give_up<F: Future>(future: F, yields: usize) {
+    let mut future = pin!(future);
+    assert!(poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await.is_pending());
+    for _ in 0..yields {
+        aem::yield_now().await;
+    }
+}
+
+#[test]
+fn a_cancelled_await_loses_nothing() {
+    on_both(async || {
+        let path = Path::new();
+        let listener = UnixListener::bind(&path.0).unwrap();
+        for round in 0..40 {
+            give_up(listener.accept(), round % 3).await;
+            let client = UnixStream::connect(&path.0).await.unwrap();
+            let (server, _) = listener.accept().await.unwrap();
+            give_up(server.recv(), round % 3).await;
+            client.send("kept").await.unwrap();
+            assert_eq!(&server.recv().await.unwrap()[..], b"kept");
+        }
+    });
+}
+
+#[test]
+fn a_listener_without_room_is_waited_for() {
+    on_both(async || {
+        let path = Path::new();
+        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+        let socket = socket.unwrap();
+        socket.bind(&socket2::SockAddr::unix(&path.0).unwrap()).unwrap();
+        socket.listen(1).unwrap();
+        let listener = UnixListener::from_std(socket.into()).unwrap();
+        let visitors: Vec<_> = (0..6)
+            .map(|_| {
+                let path = path.0.clone();
+                spawn(async move { UnixStream::connect(path).await.map(drop) })
+            })
+            .collect();
+        aem::time::sleep(Duration::from_millis(5)).await;
+        for _ in 0..visitors.len() {
+            drop(listener.accept().await.unwrap());
+        }
+        for visitor in visitors {
+            visitor.await.unwrap().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_close_is_one_end_after_the_last_bytes() {
+    on_both(async || {
+        for half in [false, true] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let seen = Rc::new(RefCell::new(Vec::new()));
+            let writer = seen.clone();
+            let reading = on(ours.chunks(), move |chunk: std::io::Result<Chunk>| {
+                writer.borrow_mut().extend_from_slice(&chunk.unwrap());
+            });
+            theirs.send("the last words").await.unwrap();
+            if half {
+                theirs.shutdown(Shutdown::Write).unwrap();
+            } else {
+                theirs.close().await.unwrap();
+                assert_eq!(theirs.recv().await.unwrap_err().kind(), ErrorKind::NotConnected);
+            }
+            assert_eq!(reading.await.unwrap(), End::Exhausted);
+            assert_eq!(*seen.borrow(), b"the last words");
+        }
+        // One who goes with bytes of ours unread resets the connection.
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.send("nobody reads this").await.unwrap();
+        drop(theirs);
+        let mut chunks = ours.chunks();
+        let error = chunks.next().await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert!(chunks.next().await.is_none() && chunks.is_terminated());
+        let broken = ours.send("nor this").await.unwrap_err();
+        assert_eq!(broken.kind(), ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
+fn what_cannot_be_connected_or_bound_is_an_error() {
+    on_both(async || {
+        let path = Path::new();
+        let absent = UnixStream::connect(&path.0).await.unwrap_err();
+        assert_eq!(absent.kind(), ErrorKind::NotFound);
+        drop(UnixListener::bind(&path.0).unwrap());
+        let taken = UnixListener::bind(&path.0).unwrap_err();
+        assert_eq!(taken.kind(), ErrorKind::AddrInUse, "the file stays");
+        aem::time::sleep(Duration::from_millis(1)).await;
+        let refused = UnixStream::connect(&path.0).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        let long = "x".repeat(200);
+        for error in [
+            UnixListener::bind(&long).unwrap_err(),
+            UnixStream::connect(&long).await.unwrap_err(),
+            UnixStream::connect_addr(&UnixStream::pair().unwrap().0.local_addr().unwrap())
+                .await
+                .unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        }
+        let (std, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let twice = std.try_clone().unwrap();
+        let _ours = UnixStream::from_std(std).unwrap();
+        assert!(UnixStream::from_std(twice).is_ok(), "another descriptor of the same socket");
+    });
+}
+
+#[test]
+fn bulk_arrives_whole_by_any_face() {
+    const BYTES: usize = 4 << 20;
+    on_both(async || {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let stream = UnixStream::from_std(ours).unwrap();
+        let echo = std::thread::spawn(move || {
+            let mut theirs = theirs;
+            let (mut sum, mut buffer) = (Checksum::default(), [0; 4096]);
+            loop {
+                let n = theirs.read(&mut buffer).unwrap();
+                if n == 0 {
+                    break;
+                }
+                sum.add(&buffer[..n]);
+                theirs.write_all(&buffer[..n]).unwrap();
+            }
+            sum
+        });
+        let bytes: Vec<u8> = (0..BYTES).map(|place| (place * 7 % 253) as u8).collect();
+        let sending = stream.clone();
+        let sent = bytes.clone();
+        let sender = spawn(async move {
+            (&sending).write_all(&sent).await?;
+            sending.flush().await?;
+            sending.shutdown(Shutdown::Write)
+        });
+        let mut back = Vec::new();
+        (&stream).read_to_end(&mut back).await.unwrap();
+        sender.await.unwrap().unwrap();
+        assert_eq!(Checksum::of(&back), Checksum::of(&bytes));
+        assert_eq!(echo.join().unwrap(), Checksum::of(&bytes));
+    });
+}
+
+#[test]
+fn descriptors_that_nobody_asked_for_do_not_stay() {
+    on_both(async || {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let stream = UnixStream::from_std(ours).unwrap();
+        let before = aem_tests::proc::descriptors();
+        for round in 0..50 {
+            pass(&theirs, &theirs);
+            let chunk = if round % 2 == 0 {
+                stream.recv().await.unwrap()
+            } else {
+                stream.chunks().next().await.unwrap().unwrap()
+            };
+            assert_eq!(&chunk[..], b"!");
+        }
+        assert_eq!(aem_tests::proc::descriptors(), before, "the kernel has closed them");
+    });
+}
+
+/// Sends a byte, and a descriptor along with it.
+fn pass(socket: &std::os::unix::net::UnixStream, passed: impl AsFd) {
+    use std::os::fd::AsRawFd;
+    // SAFETY: gives a size.
+    let space = unsafe { libc::CMSG_SPACE(4) } as usize;
+    let mut control = vec![0_u64; space.div_ceil(8)];
+    let mut iov = libc::iovec { iov_base: b"!".as_ptr() as *mut libc::c_void, iov_len: 1 };
+    // SAFETY: all zeros is a valid value of this plain C structure.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut iov;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = space;
+    // SAFETY: the message names a control buffer with room for a header.
+    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    // SAFETY: the first one lies at the start of that buffer.
+    let header = unsafe { &mut *header };
+    header.cmsg_level = libc::SOL_SOCKET;
+    header.cmsg_type = libc::SCM_RIGHTS;
+    // SAFETY: gives a size.
+    header.cmsg_len = unsafe { libc::CMSG_LEN(4) } as usize;
+    // SAFETY: gives the place of the data within the control buffer.
+    let data = unsafe { libc::CMSG_DATA(header) };
+    // SAFETY: there is room for a descriptor's number.
+    unsafe { data.cast::<i32>().write_unaligned(passed.as_fd().as_raw_fd()) };
+    // SAFETY: the message and what it names live longer than the call.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, 0) };
+    assert_eq!(sent, 1);
+}
+
+#[test]
+fn a_stream_ends_with_its_runtime() {
+    for keeper in keepers::both() {
+        let runtime = keepers::builder(keeper).build().unwrap();
+        let path = Path::new();
+        let (stream, listener) = runtime.block_on(async {
+            let stream = UnixStream::pair().unwrap().0;
+            (stream, UnixListener::bind(&path.0).unwrap())
+        });
+        let other = keepers::builder(keeper).build().unwrap();
+        other.block_on(async {
+            assert!(stream.recv().await.is_err(), "another runtime's");
+            assert!(listener.incoming().next().await.unwrap().is_err());
+        });
+        drop(runtime);
+        other.block_on(async {
+            assert!(stream.recv().await.is_err(), "of one that has ended");
+            assert!(listener.accept().now_or_never().unwrap().is_err());
+        });
+    }
+    // A handler may end the listener that it serves.
+    on_both(async || {
+        let path = Path::new();
+        let listener = UnixListener::bind(&path.0).unwrap();
+        let serving = on_ok(listener.incoming(), |_| Next::Stop);
+        drop(listener);
+        let _client = UnixStream::connect(&path.0).await.unwrap();
+        assert_eq!(serving.await.unwrap(), End::Stopped);
+    });
+}
