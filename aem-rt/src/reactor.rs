@@ -462,7 +462,7 @@ impl Reactor {
         if self.backend.borrow_mut().start() {
             self.deliver(&mut wakes);
         }
-        let idle = !wakes.have_any() && !self.mailbox.is_dirty();
+        let idle = !wakes.have_any() && !self.mailbox.is_dirty() && !self.is_drained();
         let wait = if idle { self.wait_until(limit) } else { Some(Duration::ZERO) };
         let result = self.backend.borrow_mut().wait(wait);
         self.turn_time.set(self.clock.read());
@@ -593,6 +593,11 @@ impl Reactor {
                 return;
             }
         }
+    }
+
+    /// Whether the end has what it waits for: an op that the kernel has not had yet ends before a wait.
+    fn is_drained(&self) -> bool {
+        self.closed.get() && self.backend.borrow().pending() == 0
     }
 
     /// Lets the sends that are under way, and those that dirty sinks still make, go out.

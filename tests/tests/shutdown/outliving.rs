@@ -9,8 +9,11 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aem::fd::AsyncFd;
 use aem_tests::bounded::within;
 use aem_tests::elsewhere::wait_for;
+use aem_tests::keepers;
+use futures::FutureExt;
 
 use super::{LIMIT, Noted, runtime};
 
@@ -276,5 +279,26 @@ fn a_handle_shuts_down_from_another_thread() {
             let late = late.join().expect("a thread");
             assert!(late.expect_err("born cancelled").is_cancelled());
         });
+    });
+}
+
+/// DRAIN waits for nothing that has come already: the kernel never had this op.
+#[test]
+fn an_op_of_the_last_turn_does_not_hold_up_the_end() {
+    within(LIMIT, || {
+        for keeper in keepers::both() {
+            let runtime = keepers::builder(keeper).build().expect("a runtime");
+            let (ours, _theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+            let watched = runtime.block_on(async {
+                let watched = AsyncFd::new(ours).expect("a descriptor");
+                assert!(watched.readable().now_or_never().is_none());
+                watched
+            });
+            let begun = Instant::now();
+            drop(runtime);
+            let taken = begun.elapsed();
+            assert!(taken < Duration::from_secs(2), "{}: {taken:?}", keepers::name(keeper));
+            drop(watched);
+        }
     });
 }
