@@ -12,6 +12,7 @@ pub struct Program {
     child: Child,
     input: Option<ChildStdin>,
     lines: mpsc::Receiver<String>,
+    reader: Option<JoinHandle<()>>,
     errors: Option<JoinHandle<String>>,
 }
 
@@ -37,7 +38,7 @@ impl Program {
         let mut child = command.spawn().expect("a child process");
         let output: ChildStdout = child.stdout.take().expect("piped");
         let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
                     return;
@@ -51,7 +52,7 @@ impl Program {
             String::from_utf8_lossy(&text).into_owned()
         });
         let input = child.stdin.take();
-        Program { child, input, lines, errors: Some(errors) }
+        Program { child, input, lines, reader: Some(reader), errors: Some(errors) }
     }
 
     /// Its number.
@@ -125,7 +126,11 @@ impl Program {
         self.errors()
     }
 
+    /// All of its standard error; both pipes are closed by then.
     fn errors(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
         self.errors.take().and_then(|reader| reader.join().ok()).unwrap_or_default()
     }
 }
