@@ -4,6 +4,7 @@
 //! `io_uring`.
 
 use std::process::Command;
+use std::sync::OnceLock;
 
 use aem::{Backend, Builder, Runtime};
 
@@ -16,12 +17,16 @@ use crate::requirement;
 #[must_use]
 #[track_caller]
 pub fn both() -> Vec<Backend> {
-    let mut keepers = vec![Backend::Epoll];
-    match Runtime::builder().backend(Backend::IoUring).build() {
-        Ok(_) => keepers.push(Backend::IoUring),
-        Err(error) => requirement::skip("io_uring", &error.to_string()),
+    // Tried once: a ring is descriptors, which a watched test beside this one would count.
+    static REFUSAL: OnceLock<Option<String>> = OnceLock::new();
+    let try_it = || Runtime::builder().backend(Backend::IoUring).build();
+    match REFUSAL.get_or_init(|| try_it().err().map(|error| error.to_string())) {
+        None => vec![Backend::Epoll, Backend::IoUring],
+        Some(refusal) => {
+            requirement::skip("io_uring", refusal);
+            vec![Backend::Epoll]
+        }
     }
-    keepers
 }
 
 /// A builder of runtimes on this keeper.
