@@ -4,6 +4,9 @@
 //! writing stay the value's own. It is *level* to its user: before it waits it asks `poll(2)` how things
 //! are, so nothing that was there already is waited for, whoever saw the edge.
 //!
+//! What is read by `read` and written by `write` (a [`pipe`], a FIFO, a terminal) has the verbs of a stream
+//! besides: [`PipeReader`] and [`PipeWriter`].
+//!
 //! ```
 //! use std::io::{Read, Write};
 //! use std::os::unix::net::UnixStream;
@@ -21,6 +24,8 @@
 //! # }).unwrap();
 //! ```
 
+mod pipe;
+
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
@@ -32,6 +37,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures::stream::{FusedStream, Stream};
 
+pub use self::pipe::{PipeChunks, PipeReader, PipeWriter, Sending, pipe};
 pub use crate::backend::Interest;
 use crate::backend::{Descriptor, Op};
 use crate::reactor::{Answer, Completion, Reactor, Sink, Token, Waiters, Wakes, home};
@@ -244,6 +250,11 @@ impl<T: AsFd> AsyncFd<T> {
     fn sides(&self, interest: Interest) -> impl Iterator<Item = &Side> {
         let wanted = SIDES.map(|side| interest.contains(side));
         self.inner.watch.core.sides.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(s, _)| s)
+    }
+
+    /// Whether it is used where it belongs.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        home::check(&self.inner.watch.reactor)
     }
 
     /// What of `interest` holds now; none if nothing does.
