@@ -58,9 +58,9 @@
 //! # What comes with it
 //!
 //! - [`net`]: TCP, with owned chunks in and queued sends out; [`fs`]: files; [`fd`]: any other
-//!   descriptor; [`time`]: sleeps, timeouts, ticks; [`signal`]: the end that somebody asks for. Every
-//!   other `Stream` is a source too: a `futures::channel::mpsc::Receiver` brings messages from other
-//!   threads.
+//!   descriptor; [`process`]: children and their ends; [`time`]: sleeps, timeouts, ticks; [`signal`]: the
+//!   end that somebody asks for. Every other `Stream` is a source too: a
+//!   `futures::channel::mpsc::Receiver` brings messages from other threads.
 //! - [`metrics()`] and [`jobs()`]: what runs, how often, for how long, and where it was made.
 //!
 //! # Where the ideas come from
@@ -85,6 +85,7 @@ mod job;
 mod metrics;
 pub mod net;
 mod payload;
+pub mod process;
 mod queue;
 mod rare;
 mod reactor;

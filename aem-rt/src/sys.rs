@@ -20,6 +20,7 @@ pub(crate) mod fork;
 pub(crate) mod memory;
 pub(crate) mod pipe;
 pub(crate) mod poll;
+pub(crate) mod process;
 pub(crate) mod ring;
 pub(crate) mod signal;
 pub(crate) mod socket;

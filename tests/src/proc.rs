@@ -90,3 +90,22 @@ pub fn resident() -> u64 {
 pub fn virtual_size() -> u64 {
     field(&fs::read_to_string("/proc/self/status").expect("/proc"), "VmSize:") * 1024
 }
+
+/// The children of this process that are not forgotten yet, each with the letter of its state: `Z` has ended.
+///
+/// # Panics
+/// Without `/proc`.
+#[must_use]
+pub fn children() -> Vec<(u32, char)> {
+    let own = std::process::id();
+    let entries = fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let child = |pid: u32| {
+        // It may be gone by now.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut words = after_name(&stat).split_whitespace();
+        let (state, parent) = (words.next()?.chars().next()?, words.next()?);
+        (parent.parse() == Ok(own)).then_some((pid, state))
+    };
+    pids.filter_map(child).collect()
+}

@@ -11,6 +11,8 @@ mod descriptors;
 mod foreign;
 #[path = "sources/network.rs"]
 mod network;
+#[path = "sources/processes.rs"]
+mod processes;
 #[path = "sources/signals.rs"]
 mod signals;
 #[path = "sources/timers.rs"]
@@ -298,6 +300,9 @@ suite! {
     receives: crate::network::Receives;
     readiness: crate::descriptors::Readable;
     attempts: crate::descriptors::Attempts;
+    pipe_chunks: crate::processes::Bytes;
+    pipe_receives: crate::processes::Receives;
+    exited: crate::processes::Ends;
     ticks: crate::timers::Clock;
     one_tick: crate::timers::OneTick;
     sleeps: crate::timers::Sleeper;

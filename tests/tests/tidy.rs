@@ -29,7 +29,7 @@ const FLOORS: &[(u32, &[&str])] = &[
     (2, &["backend"]),
     (3, &["reactor"]),
     (4, &["runtime", "metrics"]),
-    (5, &["handler", "time", "fd", "fs", "net", "signal", "fuzzing"]),
+    (5, &["handler", "time", "fd", "fs", "net", "process", "signal", "fuzzing"]),
 ];
 
 /// Who may import a neighbour on its own floor, never both ways.
@@ -45,6 +45,8 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("net", "fd"),          // a socket is a descriptor
     ("net", "time"),        // a connect that is tried again
     ("signal", "fd"),       // and so is a signalfd
+    ("process", "fd"),      // a child is spoken with through pipes
+    ("process", "handler"), // a cloner of processes is a cloner
 ];
 
 /// The only modules that may say `unsafe`, with what is below them.

@@ -261,6 +261,18 @@ impl JobRef {
         JobRef { job, _not_send: PhantomData }
     }
 
+    /// The job that a waker wakes, if it is one of this thread's worker.
+    pub(crate) fn at_home(waker: &Waker) -> Option<Self> {
+        if !is_home(waker) {
+            return None;
+        }
+        let waker = ManuallyDrop::new(clone(waker));
+        // SAFETY: at home, so it is a pointer of ours.
+        let job = unsafe { job_of(waker.data()) };
+        // SAFETY: the reference of the clone, which is not dropped; at home, as was just asked.
+        Some(unsafe { JobRef::from_raw(job) })
+    }
+
     /// Gives the reference to the caller.
     pub(super) fn into_raw(self) -> NonNull<Header> {
         ManuallyDrop::new(self).job

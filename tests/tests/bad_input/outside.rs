@@ -11,6 +11,10 @@ use super::{LIMIT, panic_of};
 
 fn no_handler(_: ()) {}
 
+fn no_command() -> std::io::Error {
+    std::io::ErrorKind::Other.into()
+}
+
 type Entry = (&'static str, fn());
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -47,6 +51,10 @@ const ENTRIES: &[Entry] = &[
     ("timeout", || _ = wait_for(aem::time::timeout(SECOND, std::future::pending::<()>()))),
     ("Ticks::tick", || _ = wait_for(aem::time::every(SECOND).tick())),
     ("Ticks", || _ = wait_for(aem::time::after(SECOND).next())),
+    ("fd::pipe", || drop(aem::fd::pipe())),
+    ("Command::spawn", || drop(aem::process::Command::new("true").spawn())),
+    ("Command::status", || drop(wait_for(aem::process::Command::new("true").status()))),
+    ("on_process", || drop(aem::process::on_process(pending(), 1, |()| Err(no_command())))),
     ("TcpListener::bind", || drop(aem::net::TcpListener::bind("127.0.0.1:0"))),
     ("TcpListenerBuilder::bind", || {
         drop(aem::net::TcpListener::builder().bind("127.0.0.1:0"));
