@@ -17,6 +17,7 @@ pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod file;
 pub(crate) mod fork;
+pub(crate) mod handing;
 pub(crate) mod memory;
 pub(crate) mod pipe;
 pub(crate) mod poll;

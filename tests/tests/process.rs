@@ -3,6 +3,8 @@
 //! Every test looks at the children of this process afterwards. They are counted, so the tests of this
 //! program run one after the other: all are watched.
 
+#[path = "process/capsules.rs"]
+mod capsules;
 #[path = "process/children.rs"]
 mod children;
 #[path = "process/cloners.rs"]

@@ -47,6 +47,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("signal", "fd"),       // and so is a signalfd
     ("process", "fd"),      // a child is spoken with through pipes
     ("process", "handler"), // a cloner of processes is a cloner
+    ("process", "time"),    // what cannot be started is tried again later
 ];
 
 /// The only modules that may say `unsafe`, with what is below them.

@@ -190,7 +190,7 @@ impl Command {
     /// This thread waits until the program has taken the child's place, a third to half of a millisecond
     /// where we measured it. It is more for a process that holds gigabytes and whose child is to have another
     /// identity ([`uid`](Self::uid) and its like) or to unblock signals, as that takes a copy of its tables
-    /// of memory.
+    /// of memory. Where it is too long for the jobs beside it, have [`Capsules`](super::Capsules) ready.
     ///
     /// # Errors
     /// `NotFound` if there is no such program, and whatever else keeps it from running; out of descriptors.

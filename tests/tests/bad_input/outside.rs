@@ -55,6 +55,8 @@ const ENTRIES: &[Entry] = &[
     ("Command::spawn", || drop(aem::process::Command::new("true").spawn())),
     ("Command::status", || drop(wait_for(aem::process::Command::new("true").status()))),
     ("on_process", || drop(aem::process::on_process(pending(), 1, |()| Err(no_command())))),
+    ("Capsules::new", || drop(aem::process::Capsules::new(1, || Err(no_command())))),
+    ("Work::inherited", || drop(aem::process::Work::inherited())),
     ("TcpListener::bind", || drop(aem::net::TcpListener::bind("127.0.0.1:0"))),
     ("TcpListenerBuilder::bind", || {
         drop(aem::net::TcpListener::builder().bind("127.0.0.1:0"));
