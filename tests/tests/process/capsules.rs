@@ -1,4 +1,4 @@
-//! Capsules: processes made in advance are there when work comes, and are replaced. Feature 40.
+//! Capsules: processes made in advance are there when work comes, and are replaced.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -50,7 +50,7 @@ async fn heard(client: &TcpStream) -> String {
 }
 
 #[test]
-fn each_connection_goes_to_a_process_that_was_there_before() {
+fn feature_40_a_capsule_is_there_before_its_work() {
     on_both(async |_| {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let capsules = Capsules::new(SIZE, worker);

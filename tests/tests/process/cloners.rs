@@ -40,7 +40,7 @@ async fn a_moment() {
 }
 
 #[test]
-fn no_more_than_the_limit_run_and_the_source_waits() {
+fn feature_39_handlers_are_processes_beside_each_other_up_to_a_limit() {
     on_both(async |_| {
         let (taken, most) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let (count, seen) = (taken.clone(), most.clone());
@@ -134,7 +134,7 @@ fn a_cloner_lists_its_children() {
 }
 
 #[test]
-fn stopped_first_its_children_are_killed_or_run_on_as_was_said() {
+fn feature_38_children_own_their_events_unless_they_are_to_be_killed() {
     on_both(async |_| {
         let killing = on_process(stream::iter(0..9), 3, |_| {
             let mut command = sleeper();
@@ -184,7 +184,7 @@ fn a_scope_waits_for_the_children_and_then_no_longer() {
 }
 
 #[test]
-fn the_event_removed_first_each_child_ends_once() {
+fn feature_42_an_orphan_of_a_removed_event_ends_once() {
     on_both(async |_| {
         let registration = on_process(stream::iter(0..2), 2, |_| Ok(sleeper()));
         let pids = running(2).await;
@@ -214,9 +214,9 @@ fn replaced_its_children_run_on_and_the_source_goes_to_the_new_handler() {
     });
 }
 
-/// Feature 37: an inetd, whose server knows nothing of us.
+/// An inetd, whose server knows nothing of us.
 #[test]
-fn connections_are_served_by_programs() {
+fn feature_37_an_event_creates_a_process() {
     on_both(async |_| {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let address = listener.local_addr().expect("its address");

@@ -13,10 +13,10 @@ use futures::{StreamExt, stream};
 
 use super::on_both;
 
-/// Features 37 and 41. A child that has ended is a zombie until the turn that hears of it; so none may be one
+/// A child that has ended is a zombie until the turn that hears of it; so none may be one
 /// in two looks in a row, with a turn between.
 #[test]
-fn of_ten_thousand_children_none_is_a_zombie_for_longer_than_a_turn() {
+fn feature_41_none_of_ten_thousand_children_stays_a_zombie() {
     on_both(async |_| {
         let total = scaled_count(10_000, 300);
         let (before, samples) = (Rc::new(RefCell::new(HashSet::new())), Rc::new(Cell::new(0)));
