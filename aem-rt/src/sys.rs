@@ -20,6 +20,7 @@ pub(crate) mod fork;
 pub(crate) mod handing;
 pub(crate) mod memory;
 pub(crate) mod pipe;
+pub(crate) mod names;
 pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod ring;

@@ -93,6 +93,8 @@ suites! {
         accepting::out_of_descriptors_ends_an_accept_and_loses_no_connection,
         descriptors::a_reused_number_is_not_taken_out_by_its_former_bearer,
         files::an_op_on_a_file_is_answered_once_or_comes_back,
+        files::names_are_changed_once_or_come_back,
+        files::what_has_no_positions_is_read_as_it_comes,
         files::a_cancelled_open_leaves_no_descriptor,
         random::histories_lose_nothing_and_end_every_op_once,
         receiving::data_and_fin_in_one_segment_bring_both,

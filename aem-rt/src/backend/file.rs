@@ -9,6 +9,8 @@
 //! ([`Backend::submit_file`](super::Backend::submit_file)); else it comes back, and is to be
 //! [performed](FileOp::perform) on a thread that may block.
 
+mod naming;
+
 use std::ffi::CString;
 use std::fmt;
 use std::io;
@@ -17,10 +19,15 @@ use std::sync::{Arc, OnceLock};
 
 use crate::payload::Payload;
 use crate::sys::file::{self, Status};
+pub(crate) use naming::Naming;
 
 /// So often in a row a call may say that it would block, on a thread that may, before that is an error. Of a
 /// file that has positions none does.
 const FRUITLESS_MOST: u32 = 16;
+
+/// The offset of a read or write of what has no positions, as a pipe. Such a read is over with the first
+/// bytes.
+pub(crate) const NO_POSITION: u64 = u64::MAX;
 
 /// Something to be done about a file.
 pub(crate) enum FileOp {
@@ -38,6 +45,8 @@ pub(crate) enum FileOp {
     Sync { file: Arc<OpenFile>, data_only: bool },
     /// Closes a descriptor that no other op uses.
     Close { fd: Option<OwnedFd> },
+    /// Does something to a name.
+    Name(Naming),
 }
 
 /// Which file a status is asked of.
@@ -45,6 +54,8 @@ pub(crate) enum FileOp {
 pub(crate) enum Named {
     /// That which a path names.
     Path(CString),
+    /// The same, but of a symbolic link the link itself.
+    Link(CString),
     /// One that is open.
     Open(Arc<OpenFile>),
 }
@@ -57,7 +68,7 @@ pub(crate) enum FileAnswer {
     Read(Vec<u8>),
     /// The status.
     Status(Box<Status>),
-    /// Written, synced or closed.
+    /// Written, synced, closed or named.
     Done,
 }
 
@@ -97,15 +108,22 @@ impl FileOp {
             }
             FileOp::Read { file, buffer, full, offset } => {
                 let most = *full - buffer.len();
-                return Ok(Step::Bytes(file::read_at(file.as_fd(), buffer, most, *offset)?));
+                return Ok(Step::Bytes(match *offset {
+                    NO_POSITION => file::read(file.as_fd(), buffer, most)?,
+                    offset => file::read_at(file.as_fd(), buffer, most, offset)?,
+                }));
             }
             FileOp::Write { file, payload, written, offset } => {
                 let rest = &payload.as_slice()[*written..];
-                return Ok(Step::Bytes(file::write_at(file.as_fd(), rest, *offset)?));
+                return Ok(Step::Bytes(match *offset {
+                    NO_POSITION => file::write(file.as_fd(), rest)?,
+                    offset => file::write_at(file.as_fd(), rest, offset)?,
+                }));
             }
             FileOp::Status { of, status } => {
                 **status = match of {
                     Named::Path(path) => file::status(None, path)?,
+                    Named::Link(path) => file::status_of_link(path)?,
                     Named::Open(file) => file::status(Some(file.as_fd()), c"")?,
                 };
                 FileAnswer::Status(std::mem::replace(status, file::no_status()))
@@ -116,6 +134,10 @@ impl FileOp {
             }
             FileOp::Close { fd } => {
                 fd.take().map_or(Ok(()), file::close)?;
+                FileAnswer::Done
+            }
+            FileOp::Name(naming) => {
+                naming.call()?;
                 FileAnswer::Done
             }
         };
@@ -130,13 +152,14 @@ impl FileOp {
     pub(super) fn advance(&mut self, n: usize) -> Option<io::Result<FileAnswer>> {
         match self {
             FileOp::Read { buffer, full, offset, .. } => {
-                *offset += n as u64;
-                (n == 0 || buffer.len() >= *full)
+                let is_stream = *offset == NO_POSITION;
+                *offset = offset.saturating_add(n as u64);
+                (n == 0 || is_stream || buffer.len() >= *full)
                     .then(|| Ok(FileAnswer::Read(std::mem::take(buffer))))
             }
             FileOp::Write { payload, written, offset, .. } => {
                 *written += n;
-                *offset += n as u64;
+                *offset = offset.saturating_add(n as u64);
                 if *written == payload.len() {
                     return Some(Ok(FileAnswer::Done));
                 }
@@ -198,6 +221,7 @@ impl fmt::Debug for FileOp {
             FileOp::Status { of, .. } => write!(f, "Status({of:?})"),
             FileOp::Sync { .. } => f.write_str("Sync"),
             FileOp::Close { .. } => f.write_str("Close"),
+            FileOp::Name(naming) => naming.fmt(f),
         }
     }
 }

@@ -105,6 +105,7 @@ struct Forms {
     multishot_accept: bool,
     multishot_receive: bool,
     files: bool,
+    namings: files::Namings,
 }
 
 /// What the keeper knows of one descriptor.
@@ -183,11 +184,12 @@ impl UringKeeper {
         let multishot_accept = !without.contains(Without::MULTISHOT_ACCEPT);
         let files = !without.contains(Without::FILES)
             && matches!(ring.first_missing(files::OPCODES), Ok(None));
+        let namings = files::Namings::of(&ring);
         Ok(UringKeeper {
             ring,
             buffers,
             ledger: Ledger::new(),
-            forms: Forms { multishot_accept, multishot_receive, files },
+            forms: Forms { multishot_accept, multishot_receive, files, namings },
             registry: Registry::new(None)?,
             bell: Arc::new(EventFd::new()?),
             bell_is_armed: false,

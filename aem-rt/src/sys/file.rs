@@ -6,7 +6,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use super::{check, check_size, retry};
 
@@ -43,14 +43,35 @@ pub(crate) fn read_at(
     most: usize,
     offset: u64,
 ) -> io::Result<usize> {
-    let offset = position(offset)?;
+    read_from(file, buffer, most, Some(position(offset)?))
+}
+
+/// The same where the file itself is, or what it brings next if it has no positions.
+///
+/// # Errors
+///
+/// See read(2).
+pub(crate) fn read(file: BorrowedFd<'_>, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+    read_from(file, buffer, most, None)
+}
+
+fn read_from(
+    file: BorrowedFd<'_>,
+    buffer: &mut Vec<u8>,
+    most: usize,
+    offset: Option<libc::off_t>,
+) -> io::Result<usize> {
     let n = retry(|| {
         let room = buffer.spare_capacity_mut();
         let most = most.min(room.len());
         let (fd, start) = (file.as_raw_fd(), room.as_mut_ptr().cast());
-        // SAFETY: there is room for `most` bytes from `start` on, and the borrow of the buffer lasts until
-        // the call returns (`a_read_appends_and_stays_within_its_room`).
-        check_size(unsafe { libc::pread(fd, start, most, offset) })
+        check_size(match offset {
+            // SAFETY: there is room for `most` bytes from `start` on, and the borrow of the buffer lasts
+            // until the call returns (`a_read_appends_and_stays_within_its_room`).
+            Some(offset) => unsafe { libc::pread(fd, start, most, offset) },
+            // SAFETY: the same.
+            None => unsafe { libc::read(fd, start, most) },
+        })
     })?;
     let length = buffer.len() + n;
     // SAFETY: the kernel has written `n` bytes behind the old length, within the capacity.
@@ -71,6 +92,17 @@ pub(crate) fn write_at(file: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> io::R
     retry(|| check_size(unsafe { libc::pwrite(fd, start, length, offset) }))
 }
 
+/// The same where the file itself is, or at the end of what has no positions.
+///
+/// # Errors
+///
+/// See write(2).
+pub(crate) fn write(file: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let (fd, start, length) = (file.as_raw_fd(), bytes.as_ptr().cast(), bytes.len());
+    // SAFETY: the bytes are borrowed until the call returns (`what_has_no_positions_is_read_as_it_comes`).
+    retry(|| check_size(unsafe { libc::write(fd, start, length) }))
+}
+
 /// An offset as the kernel takes it. Beyond its range it would be a negative number, which pread(2) calls
 /// invalid.
 fn position(offset: u64) -> io::Result<libc::off_t> {
@@ -84,8 +116,22 @@ fn position(offset: u64) -> io::Result<libc::off_t> {
 ///
 /// See statx(2).
 pub(crate) fn status(directory: Option<BorrowedFd<'_>>, path: &CStr) -> io::Result<Status> {
-    let fd = directory.map_or(libc::AT_FDCWD, |fd| fd.as_raw_fd());
-    let flags = if directory.is_some() { libc::AT_EMPTY_PATH } else { 0 };
+    match directory {
+        Some(fd) => statx(fd.as_raw_fd(), path, libc::AT_EMPTY_PATH),
+        None => statx(libc::AT_FDCWD, path, 0),
+    }
+}
+
+/// The status of what `path` names, which may be a symbolic link itself.
+///
+/// # Errors
+///
+/// See statx(2).
+pub(crate) fn status_of_link(path: &CStr) -> io::Result<Status> {
+    statx(libc::AT_FDCWD, path, libc::AT_SYMLINK_NOFOLLOW)
+}
+
+fn statx(fd: RawFd, path: &CStr, flags: i32) -> io::Result<Status> {
     let mut status = MaybeUninit::<Status>::zeroed();
     let (path, into) = (path.as_ptr(), status.as_mut_ptr());
     // SAFETY: the path ends in a zero byte, `into` has room for a status, and both outlive the call

@@ -115,6 +115,17 @@ impl Ring {
         Ok(opcodes.iter().copied().find(|opcode| !probe.is_supported(*opcode)))
     }
 
+    /// Which of these operations the kernel has.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses to tell.
+    pub(crate) fn known<const N: usize>(&self, opcodes: [u8; N]) -> io::Result<[bool; N]> {
+        let mut probe = Probe::new();
+        self.ring.submitter().register_probe(&mut probe)?;
+        Ok(opcodes.map(|opcode| probe.is_supported(opcode)))
+    }
+
     /// Whether waits can be given in time: `EXT_ARG`, Linux 5.11; and entries may be changed as soon as
     /// they were submitted: `SUBMIT_STABLE`, 5.5; and no completion is ever dropped: `NODROP`, 5.5.
     pub(crate) fn is_complete(&self) -> bool {

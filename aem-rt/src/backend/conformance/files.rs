@@ -1,10 +1,12 @@
 //! Ops on files: a keeper takes them, or gives them back as they are.
 
 use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 
 use super::*;
-use crate::backend::file::{FileAnswer, FileOp, OpenFile};
+use crate::backend::file::{FileAnswer, FileOp, NO_POSITION, Named, Naming, OpenFile};
 use crate::payload::Payload;
+use crate::sys::file::no_status;
 
 /// What comes of an op, whoever does it.
 fn done(rig: &mut Rig, op: FileOp) -> io::Result<FileAnswer> {
@@ -72,5 +74,49 @@ pub(super) fn a_cancelled_open_leaves_no_descriptor(rig: &mut Rig) {
         };
         assert!(fits && !last.more, "{last:?}");
         assert_eq!(rig.backend.pending(), 0);
+    }
+}
+
+pub(super) fn names_are_changed_once_or_come_back(rig: &mut Rig) {
+    let place = format!("aem-names-{:?}-{}", std::thread::current().id(), std::process::id());
+    let place = std::env::temp_dir().join(place);
+    let path = |name: &str| CString::new(place.join(name).as_os_str().as_bytes()).unwrap();
+    let mut name = |naming| {
+        done(rig, FileOp::Name(naming)).map(|answer| {
+            assert!(matches!(answer, FileAnswer::Done), "{answer:?}");
+        })
+    };
+    name(Naming::MakeDirectory { path: path(""), mode: 0o700 }).unwrap();
+    let again = name(Naming::MakeDirectory { path: path(""), mode: 0o700 });
+    assert_eq!(again.unwrap_err().raw_os_error(), Some(libc::EEXIST));
+    name(Naming::Symlink { target: c"nowhere".into(), name: path("a") }).unwrap();
+    name(Naming::Link { original: path("a"), name: path("b") }).unwrap();
+    name(Naming::Rename { from: path("b"), to: path("c") }).unwrap();
+    let busy = name(Naming::Remove { path: path(""), directory: true });
+    assert_eq!(busy.unwrap_err().raw_os_error(), Some(libc::ENOTEMPTY));
+    let gone = name(Naming::Rename { from: path("b"), to: path("c") });
+    assert_eq!(gone.unwrap_err().raw_os_error(), Some(libc::ENOENT));
+    let status = FileOp::Status { of: Named::Link(path("c")), status: no_status() };
+    let FileAnswer::Status(status) = done(rig, status).unwrap() else { panic!("no status") };
+    assert_eq!((u32::from(status.stx_mode) & libc::S_IFMT, status.stx_nlink), (libc::S_IFLNK, 2));
+    let mut name = |naming| done(rig, FileOp::Name(naming)).map(drop);
+    for link in ["a", "c"] {
+        name(Naming::Remove { path: path(link), directory: false }).unwrap();
+    }
+    name(Naming::Remove { path: path(""), directory: true }).unwrap();
+    assert!(!place.exists());
+}
+
+pub(super) fn what_has_no_positions_is_read_as_it_comes(rig: &mut Rig) {
+    let (reader, writer) = io::pipe().unwrap();
+    let (reader, writer) = (OpenFile::new(reader.into()), OpenFile::new(writer.into()));
+    let payload = Payload::from("some");
+    let write = FileOp::Write { file: writer, payload, written: 0, offset: NO_POSITION };
+    assert!(matches!(done(rig, write).unwrap(), FileAnswer::Done));
+    for expected in [&b"some"[..], b""] {
+        let (file, buffer) = (reader.clone(), Vec::with_capacity(100));
+        let read = FileOp::Read { file, buffer, full: 100, offset: NO_POSITION };
+        let FileAnswer::Read(bytes) = done(rig, read).unwrap() else { panic!("no bytes") };
+        assert_eq!(bytes, expected);
     }
 }

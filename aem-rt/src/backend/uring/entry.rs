@@ -12,7 +12,7 @@ use io_uring::{opcode, squeue, types};
 
 use super::buffers::GROUP;
 use super::{Flight, Stage};
-use crate::backend::file::{FileOp, Named, OpenFile};
+use crate::backend::file::{FileOp, Named, Naming, OpenFile};
 use crate::backend::ledger::Token;
 use crate::backend::op::Op;
 use crate::sys::epoll::flags;
@@ -108,6 +108,7 @@ fn file_entry(op: &mut FileOp) -> squeue::Entry {
         FileOp::Status { of, status } => {
             let (at, path, flags) = match of {
                 Named::Path(path) => (here, path.as_c_str(), 0),
+                Named::Link(path) => (here, path.as_c_str(), libc::AT_SYMLINK_NOFOLLOW),
                 Named::Open(file) => (raw(file), c"", libc::AT_EMPTY_PATH),
             };
             let into = std::ptr::from_mut::<Status>(status).cast();
@@ -122,6 +123,29 @@ fn file_entry(op: &mut FileOp) -> squeue::Entry {
         FileOp::Close { fd } => {
             let fd = fd.as_ref().expect("only the end takes it");
             opcode::Close::new(types::Fd(fd.as_raw_fd())).build()
+        }
+        FileOp::Name(naming) => name_entry(naming),
+    }
+}
+
+fn name_entry(naming: &Naming) -> squeue::Entry {
+    let here = types::Fd(libc::AT_FDCWD);
+    match naming {
+        Naming::MakeDirectory { path, mode } => {
+            opcode::MkDirAt::new(here, path.as_ptr()).mode(*mode).build()
+        }
+        Naming::Rename { from, to } => {
+            opcode::RenameAt::new(here, from.as_ptr(), here, to.as_ptr()).build()
+        }
+        Naming::Remove { path, directory } => {
+            let flags = if *directory { libc::AT_REMOVEDIR } else { 0 };
+            opcode::UnlinkAt::new(here, path.as_ptr()).flags(flags).build()
+        }
+        Naming::Link { original, name } => {
+            opcode::LinkAt::new(here, original.as_ptr(), here, name.as_ptr()).build()
+        }
+        Naming::Symlink { target, name } => {
+            opcode::SymlinkAt::new(here, target.as_ptr(), name.as_ptr()).build()
         }
     }
 }

@@ -8,10 +8,11 @@ use std::io;
 use io_uring::opcode;
 
 use super::{UringKeeper, entry, failure};
-use crate::backend::file::{FileAnswer, FileOp};
+use crate::backend::file::{FileAnswer, FileOp, Naming};
 use crate::backend::ledger::Token;
 use crate::backend::op::{Answer, Completion, Op};
 use crate::sys::file::no_status;
+use crate::sys::ring::Ring;
 
 /// What must be there; else all ops on files come back. All of it is of Linux 5.6 or older.
 pub(super) const OPCODES: &[u8] = &[
@@ -23,9 +24,47 @@ pub(super) const OPCODES: &[u8] = &[
     opcode::Close::CODE,
 ];
 
+/// What is done to names is asked of the kernel where it has the opcode; all are of Linux 5.15 or older.
+const NAMING_OPCODES: [u8; 5] = [
+    opcode::MkDirAt::CODE,
+    opcode::RenameAt::CODE,
+    opcode::UnlinkAt::CODE,
+    opcode::LinkAt::CODE,
+    opcode::SymlinkAt::CODE,
+];
+
+fn naming_opcode(naming: &Naming) -> u8 {
+    match naming {
+        Naming::MakeDirectory { .. } => opcode::MkDirAt::CODE,
+        Naming::Rename { .. } => opcode::RenameAt::CODE,
+        Naming::Remove { .. } => opcode::UnlinkAt::CODE,
+        Naming::Link { .. } => opcode::LinkAt::CODE,
+        Naming::Symlink { .. } => opcode::SymlinkAt::CODE,
+    }
+}
+
+/// What of names this kernel does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Namings([bool; NAMING_OPCODES.len()]);
+
+impl Namings {
+    pub(super) fn of(ring: &Ring) -> Namings {
+        Namings(ring.known(NAMING_OPCODES).unwrap_or_default())
+    }
+
+    fn have(&self, naming: &Naming) -> bool {
+        let code = naming_opcode(naming);
+        NAMING_OPCODES.into_iter().zip(self.0).any(|known| known == (code, true))
+    }
+}
+
 impl UringKeeper {
     pub(in crate::backend) fn submit_file(&mut self, op: FileOp) -> Result<Token, FileOp> {
-        if !self.forms.files {
+        let is_asked = match &op {
+            FileOp::Name(naming) => self.forms.files && self.forms.namings.have(naming),
+            _ => self.forms.files,
+        };
+        if !is_asked {
             return Err(op);
         }
         Ok(self.make_due(Op::File(Box::new(op))))
@@ -50,7 +89,7 @@ impl UringKeeper {
             FileOp::Status { status, .. } => {
                 FileAnswer::Status(std::mem::replace(status, no_status()))
             }
-            FileOp::Sync { .. } => FileAnswer::Done,
+            FileOp::Sync { .. } | FileOp::Name(_) => FileAnswer::Done,
             FileOp::Close { fd } => {
                 // Its number is nobody's now.
                 fd.take().into_iter().for_each(std::mem::forget);

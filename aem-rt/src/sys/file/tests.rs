@@ -46,6 +46,8 @@ fn the_status_of_a_file_is_that_of_its_path() {
     let named = status(None, &path).unwrap();
     assert_eq!((own.stx_size, own.stx_ino), (4, named.stx_ino));
     assert_eq!(no_status().stx_size, 0);
+    let link = status_of_link(&path).unwrap();
+    assert_eq!(u32::from(link.stx_mode) & libc::S_IFMT, libc::S_IFLNK);
 }
 
 #[test]
@@ -65,4 +67,16 @@ fn only_what_has_positions_says_so() {
     assert!(has_positions(nameless().as_fd()));
     let (reader, writer) = io::pipe().unwrap();
     assert!(!has_positions(reader.as_fd()) && !has_positions(writer.as_fd()));
+}
+
+#[test]
+fn what_has_no_positions_is_read_as_it_comes() {
+    let (reader, writer) = io::pipe().unwrap();
+    assert_eq!(write(writer.as_fd(), b"abc").unwrap(), 3);
+    let mut bytes = Vec::with_capacity(8);
+    assert_eq!(read(reader.as_fd(), &mut bytes, 2).unwrap(), 2);
+    assert_eq!(read(reader.as_fd(), &mut bytes, 2).unwrap(), 1);
+    drop(writer);
+    assert_eq!(read(reader.as_fd(), &mut bytes, 2).unwrap(), 0);
+    assert_eq!(bytes, b"abc");
 }
