@@ -1,12 +1,14 @@
-//! Files: read and written at positions, without a call that blocks.
+//! Files and directories: read, written, listed and changed without a call that blocks.
 //!
-//! On io_uring the kernel does all of it on the runtime's behalf, and no thread of the program's is in it;
-//! with epoll, which knows nothing of files, and on kernels that lack a part, it is done by the threads of
+//! On io_uring the kernel does what it has an operation for on the runtime's behalf, and no thread of the
+//! program's is in it; the rest, which is listing, copying, whole trees, permissions, and resolving of links,
+//! and all of it with epoll, which knows nothing of files, is done by the threads of
 //! [`spawn_blocking`](crate::spawn_blocking). Nothing else tells the difference.
 //!
-//! A [`File`] has no position of its own, so any number of reads and writes may be under way at once, and
+//! A [`File`] is read and written at positions: any number of these may be under way at once, and
 //! one that is dropped leaves nothing behind: a read has read nothing, a write has written all, nothing or a
-//! first part. A `File` belongs to no runtime and may be sent to other threads.
+//! first part. It is a stream as well, as futures' `AsyncRead`, `AsyncWrite` and `AsyncSeek`, and
+//! [its chunks](File::chunks) are a source. A `File` belongs to no runtime and may be sent to other threads.
 //!
 //! ```
 //! # #[aem::main] async fn main() -> std::io::Result<()> {
@@ -22,6 +24,8 @@
 //! # std::fs::remove_file(path) }
 //! ```
 
+mod chunks;
+mod cursor;
 mod doing;
 mod file;
 mod metadata;
@@ -32,6 +36,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+pub use chunks::Chunks;
 pub use file::File;
 pub use metadata::Metadata;
 pub use open_options::OpenOptions;
@@ -99,7 +104,48 @@ const SMALLEST_GUESS: usize = 8 * 1024;
 /// A first part of it may have been written.
 pub async fn write(path: impl AsRef<Path>, bytes: impl Into<Payload>) -> io::Result<()> {
     let bytes = bytes.into();
-    let file = File::create(path).await?;
+    write_all(File::create(path).await?, bytes).await
+}
+
+/// All of a file, as text.
+///
+/// # Errors
+///
+/// As for [`read`]; `InvalidData` if it is not UTF-8.
+///
+/// # Panics
+///
+/// Outside of a runtime.
+///
+/// # Cancel safety
+///
+/// As for [`read`].
+pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
+    let bytes = read(path).await?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Adds these bytes to the end of a file, which is made if it is not there.
+///
+/// # Errors
+///
+/// Those of open(2), write(2) and close(2).
+///
+/// # Panics
+///
+/// Outside of a runtime.
+///
+/// # Cancel safety
+///
+/// A first part of it may have been written.
+pub async fn append(path: impl AsRef<Path>, bytes: impl Into<Payload>) -> io::Result<()> {
+    let bytes = bytes.into();
+    let file = OpenOptions::new().append(true).create(true).open(path).await?;
+    write_all(file, bytes).await
+}
+
+/// Writes to a file that was opened for just that, and closes it.
+async fn write_all(file: File, bytes: Payload) -> io::Result<()> {
     if !file.has_positions() {
         let mut file = file.into_std()?;
         return on_a_thread(move || file.write_all(bytes.as_slice())).await;

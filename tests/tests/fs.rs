@@ -1,6 +1,10 @@
 //! Files: what is written is read, whoever does it, and what is dropped on the way leaves nothing.
 //!
-//! Every test runs on both keepers. On io_uring the kernel does the work, with epoll the blocking pool.
+//! Every test runs on both keepers. On io_uring the kernel does most of the work, with epoll the blocking
+//! pool.
+
+#[path = "fs/streams.rs"]
+mod streams;
 
 use std::future::Future;
 use std::io;

@@ -7,10 +7,12 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
+use futures::FutureExt;
+
 use crate::backend::{FileAnswer, FileOp};
 use crate::job::join::JoinHandle;
 use crate::reactor::{Answer, Completion, Reactor, Sink, Token, Wakes, ended, home};
-use crate::runtime::{context, spawn_blocking};
+use crate::runtime::{context, spawn, spawn_blocking};
 
 /// Has an op done. Dropped before that is so, it has the op cancelled, which what has begun may outrun.
 pub(super) async fn perform(op: FileOp) -> io::Result<FileAnswer> {
@@ -20,6 +22,39 @@ pub(super) async fn perform(op: FileOp) -> io::Result<FileAnswer> {
     match reactor.submit_file(op, sink)? {
         Ok(token) => Doing { reactor, token, answered }.await,
         Err(op) => on_a_thread(move || op.perform()).await,
+    }
+}
+
+/// Has an op done by a job of its own, which needs nobody to poll it.
+///
+/// # Errors
+///
+/// Outside of a runtime.
+pub(super) fn begin(op: FileOp) -> io::Result<Underway> {
+    if context::try_current().is_none() {
+        return Err(io::Error::other(
+            "a file is used outside of a runtime: await it inside of a block_on",
+        ));
+    }
+    Ok(Underway(spawn(perform(op))))
+}
+
+/// An op that a job has done, though this is dropped. It belongs to the runtime where it was begun, ends
+/// with that, and may be awaited anywhere.
+pub(super) struct Underway(JoinHandle<io::Result<FileAnswer>>);
+
+impl Underway {
+    /// Dropping it before it is over has it cancelled.
+    pub(super) fn needs_me(self) -> Underway {
+        Underway(self.0.abort_on_drop())
+    }
+}
+
+impl Future for Underway {
+    type Output = io::Result<FileAnswer>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<FileAnswer>> {
+        self.0.poll_unpin(cx).map(|result| result.unwrap_or_else(|error| Err(error.into())))
     }
 }
 
