@@ -25,11 +25,15 @@
 //! ```
 
 mod chunks;
+mod copy;
 mod cursor;
+mod dir_builder;
 mod doing;
 mod file;
 mod metadata;
+mod names;
 mod open_options;
+mod read_dir;
 
 use std::ffi::CString;
 use std::io::{self, Read, Write};
@@ -37,9 +41,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 pub use chunks::Chunks;
+pub use copy::copy;
+pub use dir_builder::DirBuilder;
 pub use file::File;
 pub use metadata::Metadata;
+pub use names::{
+    canonicalize, create_dir, create_dir_all, exists, hard_link, read_link, remove_dir,
+    remove_dir_all, remove_file, rename, set_permissions, symlink, symlink_metadata,
+};
 pub use open_options::OpenOptions;
+pub use read_dir::{DirEntry, FileType, ReadDir, read_dir};
 
 use crate::backend::file::Named;
 use crate::backend::{FileAnswer, FileOp};

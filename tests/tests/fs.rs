@@ -3,6 +3,10 @@
 //! Every test runs on both keepers. On io_uring the kernel does most of the work, with epoll the blocking
 //! pool.
 
+#[path = "fs/copies.rs"]
+mod copies;
+#[path = "fs/directories.rs"]
+mod directories;
 #[path = "fs/streams.rs"]
 mod streams;
 

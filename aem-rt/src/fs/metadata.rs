@@ -1,9 +1,12 @@
 //! What the kernel knows of a file.
 
 use std::fmt;
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::FileType;
 use crate::sys::file::Status;
 
 /// What the kernel knows of a file, as it was when it was asked.
@@ -25,17 +28,31 @@ impl Metadata {
     /// Whether it is a regular file.
     #[must_use]
     pub fn is_file(&self) -> bool {
-        self.kind() == libc::S_IFREG
+        self.file_type().is_file()
     }
 
     /// Whether it is a directory.
     #[must_use]
     pub fn is_dir(&self) -> bool {
-        self.kind() == libc::S_IFDIR
+        self.file_type().is_dir()
     }
 
-    fn kind(&self) -> u32 {
-        self.mode() & libc::S_IFMT
+    /// Whether it is a symbolic link; see [`symlink_metadata`](super::symlink_metadata).
+    #[must_use]
+    pub fn is_symlink(&self) -> bool {
+        self.file_type().is_symlink()
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn file_type(&self) -> FileType {
+        FileType::new(self.mode())
+    }
+
+    /// Who may do what with it.
+    #[must_use]
+    pub fn permissions(&self) -> Permissions {
+        Permissions::from_mode(self.mode())
     }
 
     /// Its kind and who may do what with it: `st_mode` of stat(2).
