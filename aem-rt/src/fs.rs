@@ -34,6 +34,7 @@ mod metadata;
 mod names;
 mod open_options;
 mod read_dir;
+mod watch;
 
 use std::ffi::CString;
 use std::io::{self, Read, Write};
@@ -51,6 +52,7 @@ pub use names::{
 };
 pub use open_options::OpenOptions;
 pub use read_dir::{DirEntry, FileType, ReadDir, read_dir};
+pub use watch::{Change, ChangeKind, Changes, Watch, watch};
 
 use crate::backend::file::Named;
 use crate::backend::{FileAnswer, FileOp};

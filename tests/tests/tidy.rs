@@ -44,6 +44,8 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("handler", "time"),    // a scope closes with a deadline
     ("net", "fd"),          // a socket is a descriptor
     ("net", "time"),        // a connect that is tried again
+    ("fs", "fd"),           // and so is what tells of changes
+    ("fs", "time"),         // half a move waits for the other half, for a while
     ("signal", "fd"),       // and so is a signalfd
     ("process", "fd"),      // a child is spoken with through pipes
     ("process", "handler"), // a cloner of processes is a cloner

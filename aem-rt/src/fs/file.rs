@@ -207,7 +207,8 @@ impl File {
         perform(FileOp::Sync { file: Arc::clone(&self.open), data_only }).await.map(drop)
     }
 
-    /// All that is in a part of the file, piece by piece, as a source: `file.chunks(..)`, `file.chunks(100..)`.
+    /// All that is in a part of the file, piece by piece, as a source: `file.chunks(..)`,
+    /// `file.chunks(100..)`.
     ///
     /// It shares the open file, moves no position, and ends at the end of the file.
     pub fn chunks(&self, range: impl RangeBounds<u64>) -> Chunks {
