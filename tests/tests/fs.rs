@@ -318,3 +318,17 @@ fn on_io_uring_no_thread_is_in_it() {
         }
     });
 }
+
+/// BLIND: the main future that outlives the others saves what it has, by whatever keeper.
+#[test]
+fn after_a_shutdown_the_main_future_can_use_files() {
+    on_both("shutdown", async |_, place| {
+        aem::Handle::current().shutdown();
+        aem::yield_now().await;
+        let path = place.file("file");
+        fs::write(&path, "saved").await.expect("written");
+        assert_eq!(fs::read(&path).await.expect("read"), b"saved");
+        fs::rename(&path, place.file("other")).await.expect("renamed");
+        assert_eq!(fs::copy(place.file("other"), &path).await.expect("copied"), 5);
+    });
+}

@@ -92,11 +92,12 @@ impl Chunks {
         };
         let (answer, wanted) = (ready!(read.poll_unpin(cx)), *wanted);
         self.reads.pop_front();
-        let FileAnswer::Read(bytes) = answer? else { unreachable!("a read brings bytes") };
+        let FileAnswer::Read(mut bytes) = answer? else { unreachable!("a read brings bytes") };
         if bytes.len() < wanted {
             // So the file has no more.
             self.end = self.next;
             self.reads.clear();
+            bytes.shrink_to_fit();
         }
         Poll::Ready(Ok(bytes))
     }

@@ -13,7 +13,7 @@ const PIECE: u64 = 16 * 1024 * 1024;
 
 /// Copies the bytes of a file and who may do what with it, in place of what is there, and says how many
 /// bytes. A thread does that, as `std::fs::copy`: by copy_file_range(2), or else sendfile(2), or else
-/// through its memory.
+/// through its memory. A file that is copied onto itself is empty then.
 ///
 /// ```
 /// # #[aem::main] async fn main() -> std::io::Result<()> {

@@ -180,7 +180,8 @@ impl Cursor {
 /// At most 256 KiB come at once. A file is read until the buffer is full, and so fewer bytes mean its end;
 /// what has no positions, as a pipe or a terminal, is read as it comes.
 ///
-/// Dropping the future of a read loses nothing: what it brings is for the next one.
+/// Dropping the future of a read loses nothing: what it brings is for the next one, though the file was
+/// changed meanwhile by another way than this stream.
 impl AsyncRead for File {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -198,6 +199,10 @@ impl AsyncRead for File {
 /// next write, seek, flush, sync or close. So the last of these must be awaited, or an error is not heard.
 /// After an error a first part of what was accepted last may have been written, and the position is where
 /// that began.
+///
+/// What is under way when its runtime ends may not be written, and once that was told to shut down, when
+/// all jobs are cancelled, a stream fails: use [`write_at`](File::write_at) then. Of what was opened to be
+/// appended to, the position means nothing.
 ///
 /// `poll_close` flushes; the descriptor is closed by [`close`](File::close), or by the drop.
 impl AsyncWrite for File {

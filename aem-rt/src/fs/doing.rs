@@ -1,8 +1,10 @@
 //! Having an op on a file done: by the keeper if that can, else by a thread that may block.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -10,9 +12,10 @@ use std::task::{Context, Poll, Waker};
 use futures::FutureExt;
 
 use crate::backend::{FileAnswer, FileOp};
+use crate::error::panic_text;
 use crate::job::join::JoinHandle;
 use crate::reactor::{Answer, Completion, Reactor, Sink, Token, Wakes, ended, home};
-use crate::runtime::{context, spawn, spawn_blocking};
+use crate::runtime::{context, spawn};
 
 /// Has an op done. Dropped before that is so, it has the op cancelled, which what has begun may outrun.
 pub(super) async fn perform(op: FileOp) -> io::Result<FileAnswer> {
@@ -59,20 +62,16 @@ impl Future for Underway {
 }
 
 /// Has something done that may block. Dropped before it has begun, it is not done.
+///
+/// It is no job, as an op of the keeper's is none: where jobs are born cancelled, because the runtime was
+/// told to shut down, the main future can still save what it has, whoever does that.
 pub(super) async fn on_a_thread<T: Send + 'static>(
     act: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let mut job = Abandoned(spawn_blocking(act));
-    (&mut job.0).await.unwrap_or_else(|error| Err(io::Error::other(error)))
-}
-
-/// A job that nobody needs when this is dropped.
-struct Abandoned<T>(JoinHandle<T>);
-
-impl<T> Drop for Abandoned<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    let waiting = AssertUnwindSafe(context::current().pool().submit(act));
+    // As when no thread could be started.
+    let panicked = |panic: Box<dyn Any + Send>| io::Error::other(panic_text(&*panic).to_owned());
+    waiting.catch_unwind().await.unwrap_or_else(|panic| Err(panicked(panic)))
 }
 
 /// An op that the keeper has.

@@ -22,11 +22,12 @@ async fn watch(place: &Place) -> Changes {
     Watch::new().recursive(true).start(place.path("tree")).await.expect("watched")
 }
 
-/// All that is below a directory.
+/// All that is below a directory. What is moved while this looks may be in it, or not.
 fn walk(path: &Path) -> BTreeSet<PathBuf> {
     let (mut all, mut above) = (BTreeSet::new(), vec![path.to_owned()]);
     while let Some(directory) = above.pop() {
-        for entry in std::fs::read_dir(directory).expect("a list") {
+        let Ok(entries) = std::fs::read_dir(directory) else { continue };
+        for entry in entries {
             let entry = entry.expect("an entry");
             if entry.file_type().expect("known").is_dir() {
                 above.push(entry.path());
@@ -63,6 +64,11 @@ impl Believer {
                 let moved: Vec<_> =
                     self.known.iter().filter(|it| it.starts_with(&from)).cloned().collect();
                 assert!(!moved.is_empty() || self.looks > 0, "{from:?} was not known");
+                if moved.is_empty() && path.exists() {
+                    // A look has missed it, as it was moved meanwhile.
+                    self.known.extend(walk(&path));
+                    self.known.insert(path.clone());
+                }
                 for old in moved {
                     self.known.remove(&old);
                     self.known.insert(moved_path(&old, &from, &path).expect("it is below"));
