@@ -25,8 +25,8 @@ use crate::sys::inotify::Number;
 /// So much is told behind half a move, at most, before that is told without the other half.
 const BEHIND_MOST: usize = 4096;
 
-/// So many records are waited for, at most, before all is scanned anew, and then before that is told: twice
-/// what the kernel keeps of them.
+/// So many records are waited for, at most, before all is scanned anew, and as many before that is told:
+/// twice what the kernel keeps of them.
 const DOUBTFUL_MOST: usize = 32 * 1024;
 
 /// What is to be asked of the kernel.
@@ -118,16 +118,16 @@ impl Tree {
         if self.changes.len() > BEHIND_MOST && matches!(self.changes.front(), Some(Told::Half(_))) {
             self.part_halves();
         }
+        if matches!(self.changes.front()?, Told::Half(_)) {
+            return None;
+        }
         if let Some(Quiet { kept, .. }) = &mut self.quiet {
             *kept = kept.checked_sub(1)?;
         }
         match self.changes.pop_front()? {
             Told::Change(change) => Some(Ok(change)),
             Told::Failed(error) => Some(Err(error)),
-            half => {
-                self.changes.push_front(half);
-                None
-            }
+            Told::Half(_) => unreachable!("looked at before"),
         }
     }
 
@@ -155,14 +155,17 @@ impl Tree {
             return self.learn_anew(scanned);
         }
         let Scanned { watched, found, missed, refused } = scanned;
-        let mut known = HashSet::new();
+        let (mut known, mut is_doubtful) = (HashSet::new(), false);
         for (number, path) in &watched {
             match self.paths.get(number) {
                 None => {}
                 // Of all in it the records tell.
                 Some(same) if same == path => drop(known.insert(*number)),
-                Some(_moved) => self.doubt = self.doubt.or(Some(0)),
+                Some(_moved) => is_doubtful = true,
             }
+        }
+        if is_doubtful {
+            self.begin_doubt();
         }
         for Found { number, name, path, is_dir } in found {
             if !known.contains(&number) && self.told.insert((number, name)) {
@@ -217,14 +220,24 @@ impl Tree {
         was_quiet
     }
 
+    /// What is known may not be so. Nothing is told until it is again.
+    fn begin_doubt(&mut self) {
+        self.doubt.get_or_insert(0);
+        self.be_quiet();
+    }
+
+    fn be_quiet(&mut self) {
+        let kept = self.changes.len();
+        self.quiet.get_or_insert(Quiet { kept, records: 0 });
+    }
+
     fn begin_anew(&mut self) {
         self.part_halves();
         self.told.clear();
         self.missed.clear();
         self.doubt = None;
         self.anew = true;
-        let kept = self.changes.len();
-        self.quiet.get_or_insert(Quiet { kept, records: 0 });
+        self.be_quiet();
         let (top, recursive) = (self.root.clone(), self.recursive);
         self.tasks.push_back(Task::Scan { top, is_root: true, recursive });
     }
@@ -276,7 +289,7 @@ impl Tree {
         let Some(Quiet { kept, records }) = &mut self.quiet else { return };
         *records += 1;
         let (kept, records) = (*kept, *records);
-        if records > DOUBTFUL_MOST {
+        if records > 2 * DOUBTFUL_MOST {
             self.end_quiet();
         } else if self.changes.len() > kept + BEHIND_MOST {
             self.part_halves();
@@ -363,7 +376,7 @@ impl Tree {
         let is_watched = self.paths.values().any(|path| path == to);
         // What a scan did not find may be there now.
         if !is_watched || self.missed.iter().any(|missed| missed.starts_with(from)) {
-            self.doubt = self.doubt.or(Some(0));
+            self.begin_doubt();
         }
     }
 
