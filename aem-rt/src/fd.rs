@@ -4,7 +4,7 @@
 //! writing stay the value's own. It is *level* to its user: before it waits it asks `poll(2)` how things
 //! are, so nothing that was there already is waited for, whoever saw the edge.
 //!
-//! What is read by `read` and written by `write` (a [`pipe`], a FIFO, a terminal) has the verbs of a stream
+//! What is read by `read` and written by `write` (a [`pipe()`], a FIFO, a terminal) has the verbs of a stream
 //! besides: [`PipeReader`] and [`PipeWriter`].
 //!
 //! ```

@@ -57,10 +57,10 @@
 //!
 //! # What comes with it
 //!
-//! - [`net`]: TCP, with owned chunks in and queued sends out; [`fs`]: files; [`fd`]: any other
-//!   descriptor; [`process`]: children and their ends; [`time`]: sleeps, timeouts, ticks; [`signal`]: the
-//!   end that somebody asks for. Every other `Stream` is a source too: a
-//!   `futures::channel::mpsc::Receiver` brings messages from other threads.
+//! - [`net`]: TCP, UDP and Unix sockets, with owned chunks in and queued sends out; [`fs`]: files and their
+//!   changes; [`fd`]: any other descriptor; [`process`]: children and their ends; [`time`]: sleeps, timeouts,
+//!   ticks; [`signal`]: any signal, and the end that somebody asks for. Every other `Stream` is a source
+//!   too: a `futures::channel::mpsc::Receiver` brings messages from other threads.
 //! - [`metrics()`] and [`jobs()`]: what runs, how often, for how long, and where it was made.
 //!
 //! # Where the ideas come from

@@ -1,12 +1,13 @@
-//! TCP and Unix sockets: connections as events, their bytes as chunks.
+//! TCP, UDP and Unix sockets: connections and datagrams as events, bytes as chunks.
 //!
 //! A [`TcpListener`] or [`UnixListener`] is a source of connections, and a [`TcpStream`] or [`UnixStream`] a
-//! source of chunks and a sink of payloads. All belong to the runtime on which they were made, and to its
-//! thread; there they may be cloned, kept in structs and used from handlers and tasks alike. Polled under
-//! another runtime, or after their own has ended, they answer with an error that says so.
+//! source of chunks and a sink of payloads; a [`UdpSocket`] is both for datagrams. All belong to the runtime
+//! on which they were made, and to its thread; there they may be cloned, kept in structs and used from
+//! handlers and tasks alike. Polled under another runtime, or after their own has ended, they answer with an
+//! error that says so.
 //!
 //! All awaits here may be cancelled at any time: a connection that was accepted too late stays in
-//! the listener, bytes that arrived too late stay in the stream (KEPT).
+//! the listener, bytes that arrived too late stay in the stream, a datagram in the socket (KEPT).
 //!
 //! ```no_run
 //! # #[aem::main] async fn main() -> aem::Result {
@@ -35,6 +36,7 @@ mod listening;
 mod sending;
 mod tcp_listener;
 mod tcp_stream;
+mod udp_socket;
 mod unix_listener;
 mod unix_stream;
 mod verbs;
@@ -55,6 +57,7 @@ pub use credentials::Credentials;
 pub use sending::Sending;
 pub use tcp_listener::{Incoming, TcpListener, TcpListenerBuilder};
 pub use tcp_stream::TcpStream;
+pub use udp_socket::{Datagrams, SendingTo, UdpSocket};
 pub use unix_listener::{UnixIncoming, UnixListener};
 pub use unix_stream::UnixStream;
 

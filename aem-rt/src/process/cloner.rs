@@ -30,7 +30,7 @@ use crate::job::waker::JobRef;
 /// Either way each ends once and leaves no zombie.
 ///
 /// To do more with each child, to feed it or to know its end, spawn it in the task of an
-/// [`on_each`](crate::on_each).
+/// [`on_each`].
 ///
 /// ```
 /// use aem::net::{TcpListener, TcpStream};
