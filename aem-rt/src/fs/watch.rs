@@ -2,7 +2,7 @@
 //!
 //! The kernel writes records of what happens to each file or directory that is watched. A
 //! [`tree`](tree::Tree) makes [`Change`]s of them: it knows the path of each watch, and pairs the two halves
-//! of a move. Where all that is below a directory is watched, a directory that is new is [scanned](scan) by
+//! of a move. Where all that is below a directory is watched, one that is new is [scanned](mod@scan) by
 //! a thread: it gets a watch, and what was made in it before that is found and told. No record is read
 //! meanwhile, so that each meets a tree that knows its watch.
 
