@@ -1,10 +1,10 @@
 //! TCP, UDP and Unix sockets: connections and datagrams as events, bytes as chunks.
 //!
-//! A [`TcpListener`] or [`UnixListener`] is a source of connections, and a [`TcpStream`] or [`UnixStream`] a
-//! source of chunks and a sink of payloads; a [`UdpSocket`] is both for datagrams. All belong to the runtime
-//! on which they were made, and to its thread; there they may be cloned, kept in structs and used from
-//! handlers and tasks alike. Polled under another runtime, or after their own has ended, they answer with an
-//! error that says so.
+//! A [`TcpListener`] or [`UnixListener`] is a source of connections, and a [`TcpStream`] or
+//! [`UnixStream`] a source of chunks and a sink of payloads; a [`UdpSocket`] or [`UnixDatagram`] is
+//! both for datagrams. All belong to the runtime on which they were made, and to its thread; there they
+//! may be cloned, kept in structs and used from handlers and tasks alike. Polled under another runtime,
+//! or after their own has ended, they answer with an error that says so.
 //!
 //! All awaits here may be cancelled at any time: a connection that was accepted too late stays in
 //! the listener, bytes that arrived too late stay in the stream, a datagram in the socket (KEPT).
@@ -31,12 +31,14 @@ mod chunks;
 mod connecting;
 mod connection;
 mod credentials;
+mod datagram;
 mod kept;
 mod listening;
 mod sending;
 mod tcp_listener;
 mod tcp_stream;
 mod udp_socket;
+mod unix_datagram;
 mod unix_listener;
 mod unix_stream;
 mod verbs;
@@ -54,10 +56,12 @@ use socket2::{Domain, SockAddr};
 
 pub use chunks::{ChunkReader, Chunks};
 pub use credentials::Credentials;
+pub use datagram::SendingTo;
 pub use sending::Sending;
 pub use tcp_listener::{Incoming, TcpListener, TcpListenerBuilder};
 pub use tcp_stream::TcpStream;
-pub use udp_socket::{Datagrams, SendingTo, UdpSocket};
+pub use udp_socket::{Datagrams, UdpSocket};
+pub use unix_datagram::{UnixDatagram, UnixDatagrams};
 pub use unix_listener::{UnixIncoming, UnixListener};
 pub use unix_stream::UnixStream;
 
@@ -71,7 +75,8 @@ fn unix_address(address: &SockAddr) -> io::Result<UnixAddress> {
     if let Some(name) = address.as_abstract_namespace() {
         return UnixAddress::from_abstract_name(name);
     }
-    if address.domain() != Domain::UNIX {
+    // Of a datagram's sender who has no name there is not even the family.
+    if address.len() > 0 && address.domain() != Domain::UNIX {
         let other = "the address is not a Unix one";
         return Err(io::Error::new(io::ErrorKind::Unsupported, other));
     }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use aem::net::{UnixListener, UnixStream};
+use aem::net::{UnixDatagram, UnixListener, UnixStream};
 use aem::{Chunk, End, Next, on, on_ok, spawn};
 use aem_tests::keepers;
 use aem_tests::scale::scaled_count;
@@ -361,4 +361,104 @@ fn a_stream_ends_with_its_runtime() {
         let _client = UnixStream::connect(&path.0).await.unwrap();
         assert_eq!(serving.await.unwrap(), End::Stopped);
     });
+}
+
+#[test]
+fn datagrams_keep_their_bounds_and_none_is_lost() {
+    const SENT: u32 = 2_000;
+    on_both(async || {
+        let (path, other) = (Path::new(), Path::new());
+        let server = UnixDatagram::bind(&path.0).unwrap();
+        let client = UnixDatagram::bind(&other.0).unwrap();
+        // Far more than the kernel keeps: the rest waits here for the peer to have room.
+        let mut last = None;
+        for number in 0..SENT {
+            let bytes = if number % 10 == 0 { Vec::new() } else { number.to_le_bytes().to_vec() };
+            last = Some(client.send_to(bytes, &path.0));
+        }
+        assert!(client.queued() > 0, "the kernel keeps a few hundred");
+        let mut next = 0;
+        let counting = on_ok(server.datagrams(), move |(datagram, peer): (Chunk, SocketAddr)| {
+            assert_eq!(peer.as_pathname(), Some(&*other.0));
+            match next % 10 {
+                0 => assert!(datagram.is_empty(), "{next}"),
+                _ => assert_eq!(datagram[..], u32::to_le_bytes(next), "in order, each once"),
+            }
+            next += 1;
+            if next == SENT { Next::Stop } else { Next::Keep }
+        });
+        assert_eq!(counting.await.unwrap(), End::Stopped);
+        last.unwrap().await.unwrap();
+        assert_eq!(client.queued(), 0);
+    });
+}
+
+#[test]
+fn datagrams_of_a_pair_of_abstract_names_and_of_nobody() {
+    on_both(async || {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        ours.send("pair").await.unwrap();
+        let (datagram, peer) = theirs.recv_from().await.unwrap();
+        assert_eq!(&datagram[..], b"pair");
+        assert!(peer.is_unnamed());
+        assert_eq!(ours.peer_credentials().unwrap().pid, Some(std::process::id() as i32));
+
+        let name = format!("aem-rt datagrams {}", std::process::id());
+        let address = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
+        let server = UnixDatagram::bind_addr(&address).unwrap();
+        let client = UnixDatagram::unbound().unwrap();
+        client.send_to_addr("abstract", &address).await.unwrap();
+        assert_eq!(&server.recv().await.unwrap()[..], b"abstract");
+        client.connect_addr(&address).unwrap();
+        assert_eq!(client.peer_addr().unwrap().as_abstract_name(), Some(name.as_bytes()));
+        client.send("connected").await.unwrap();
+        assert_eq!(&server.recv().await.unwrap()[..], b"connected");
+        drop(server);
+        let gone = client.send("to whom?").await.unwrap_err();
+        assert!(
+            matches!(gone.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset),
+            "{gone}"
+        );
+
+        let absent = Path::new();
+        let nobody = client.send_to("x", &absent.0).await.unwrap_err();
+        assert_eq!(nobody.kind(), ErrorKind::NotFound);
+        let long = client.send_to("x", "y".repeat(200)).await.unwrap_err();
+        assert_eq!(long.kind(), ErrorKind::InvalidInput);
+        let large = ours.send(vec![0; 1 << 20]).await.unwrap_err();
+        assert_eq!(large.raw_os_error(), Some(libc::EMSGSIZE));
+    });
+}
+
+#[test]
+fn a_cancelled_await_loses_no_datagram() {
+    on_both(async || {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        for round in 0..40_u32 {
+            give_up(ours.recv(), 0).await;
+            theirs.send(round.to_le_bytes().to_vec()).await.unwrap();
+            let mut datagrams = ours.datagrams();
+            let (datagram, _) = datagrams.next().await.unwrap().unwrap();
+            assert_eq!(datagram[..], round.to_le_bytes());
+            drop(theirs.send("for the next one"));
+            drop(datagrams);
+            assert_eq!(&ours.recv().await.unwrap()[..], b"for the next one");
+        }
+    });
+}
+
+#[test]
+fn a_datagram_socket_ends_with_its_runtime() {
+    for keeper in keepers::both() {
+        let runtime = keepers::builder(keeper).build().unwrap();
+        let (socket, _other) = runtime.block_on(async { UnixDatagram::pair().unwrap() });
+        drop(runtime);
+        let other = keepers::builder(keeper).build().unwrap();
+        other.block_on(async {
+            assert!(socket.send("x").await.is_err());
+            let mut datagrams = socket.datagrams();
+            assert!(datagrams.next().await.unwrap().is_err());
+            assert!(datagrams.is_terminated());
+        });
+    }
 }

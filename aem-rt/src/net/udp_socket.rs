@@ -1,16 +1,5 @@
-//! UDP: datagrams as events, and sends that need not be awaited.
-//!
-//! A [`UdpSocket`] is one of any number of handles of one socket. Each datagram is received whole, by a call
-//! of ours as soon as the kernel says that there is one, and comes in memory of its own size: none is ever
-//! cut short. What is not received waits in the kernel, which drops what it has no room for, and counts it.
-//! A send is tried at once; if the kernel has no room for it, it waits in a [`queue`], whose job sends it.
-//!
-//! It promises: a cancelled await loses no datagram (KEPT); datagrams leave in the order of the sends, each
-//! with an outcome of its own; what concerns one peer ends nothing for the others.
+//! UDP: datagrams as events, and sends that need not be awaited (`net/datagram.rs`).
 
-mod queue;
-
-use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -22,22 +11,10 @@ use std::task::{Context, Poll, ready};
 
 use futures::stream::{FusedStream, Stream};
 
-pub use queue::SendingTo;
-
+use super::datagram::{Carrier, DatagramSocket, SendingTo, is_of_a_peer};
 use crate::chunk::Chunk;
-use crate::fd::{AsyncFd, Interest};
 use crate::payload::Payload;
-use crate::reactor::{Reactor, home};
 use crate::runtime::context;
-use queue::Queue;
-
-/// No datagram is larger: the length of an IP packet has sixteen bits.
-const LARGEST: usize = 1 << 16;
-
-thread_local! {
-    /// What datagrams are received into, one after the other.
-    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
 
 /// A UDP socket.
 ///
@@ -68,13 +45,27 @@ thread_local! {
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct UdpSocket(Rc<Inner>);
+pub struct UdpSocket(pub(super) Rc<Carrier<std::net::UdpSocket>>);
 
-/// What all handles of one socket share.
-struct Inner {
-    reactor: Rc<Reactor>,
-    fd: AsyncFd<std::net::UdpSocket>,
-    queue: Queue,
+impl DatagramSocket for std::net::UdpSocket {
+    type Address = SocketAddr;
+
+    const WAITS_FOR_PEER: bool = false;
+
+    fn receive(&self, room: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.recv_from(room)
+    }
+
+    fn send_one(&self, bytes: &[u8], to: Option<&SocketAddr>) -> io::Result<usize> {
+        match to {
+            Some(to) => self.send_to(bytes, to),
+            None => self.send(bytes),
+        }
+    }
+
+    fn make_nonblocking(&self) -> io::Result<()> {
+        self.set_nonblocking(true)
+    }
 }
 
 impl UdpSocket {
@@ -105,9 +96,7 @@ impl UdpSocket {
     ///
     /// Outside of a runtime.
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
-        socket.set_nonblocking(true)?;
-        let (reactor, fd) = (context::reactor(), AsyncFd::new(socket)?);
-        Ok(UdpSocket(Rc::new(Inner { reactor, fd, queue: Queue::default() })))
+        Carrier::new(socket).map(UdpSocket)
     }
 
     /// Has the socket speak with this peer only: others are not heard, and [`send`](Self::send) needs no
@@ -191,13 +180,13 @@ impl UdpSocket {
     /// How many bytes of datagrams wait here for the kernel to have room.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.0.queue.bytes()
+        self.0.queued()
     }
 
     /// Sets how much may wait before [`datagrams`](Self::datagrams) that a handler drains are held back: 256
     /// KiB unless set, `None` for any amount.
     pub fn set_high_water(&self, bytes: impl Into<Option<usize>>) {
-        self.0.queue.set_high_water(bytes.into());
+        self.0.set_high_water(bytes.into());
     }
 
     /// The address of this end.
@@ -285,69 +274,8 @@ impl UdpSocket {
     }
 
     fn std(&self) -> &std::net::UdpSocket {
-        self.0.fd.get_ref()
+        self.0.socket()
     }
-}
-
-impl Inner {
-    fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Chunk, SocketAddr)>> {
-        home::check(&self.reactor)?;
-        self.fd.poll_io(cx, Interest::READABLE, |socket| {
-            ROOM.with_borrow_mut(|room| {
-                room.resize(LARGEST, 0);
-                let (n, peer) = socket.recv_from(room)?;
-                Ok((Chunk::from(room[..n].to_vec()), peer))
-            })
-        })
-    }
-
-    /// Sends at once if nothing waits and there is room, else queues.
-    fn post(self: &Rc<Self>, payload: Payload, peer: Option<SocketAddr>) -> SendingTo {
-        if let Err(error) = home::check(&self.reactor) {
-            return SendingTo::sent(Err(error));
-        }
-        if self.queue.is_empty() {
-            match self.try_send(&payload, peer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return SendingTo::sent(result),
-            }
-        }
-        queue::push(self, payload, peer)
-    }
-
-    fn try_send(&self, payload: &Payload, peer: Option<SocketAddr>) -> io::Result<()> {
-        self.reactor.check_process()?;
-        let socket = self.fd.get_ref();
-        loop {
-            let sent = match peer {
-                Some(peer) => socket.send_to(payload.as_slice(), peer),
-                None => socket.send(payload.as_slice()),
-            };
-            match sent {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                sent => return sent.map(drop),
-            }
-        }
-    }
-}
-
-/// Whether an error is about one peer, and the socket goes on.
-fn is_of_a_peer(error: &io::Error) -> bool {
-    use libc::{
-        ECONNREFUSED, ECONNRESET, EHOSTDOWN, EHOSTUNREACH, EMSGSIZE, ENETDOWN, ENETUNREACH,
-    };
-    matches!(
-        error.raw_os_error(),
-        Some(
-            ECONNREFUSED
-                | ECONNRESET
-                | EHOSTDOWN
-                | EHOSTUNREACH
-                | ENETDOWN
-                | ENETUNREACH
-                | EMSGSIZE
-        )
-    )
 }
 
 impl AsFd for UdpSocket {
@@ -379,11 +307,7 @@ impl Stream for Datagrams {
         if this.ended {
             return Poll::Ready(None);
         }
-        // A handler that answers more than the kernel takes would fill our memory.
-        if context::draining() {
-            ready!(this.socket.0.queue.poll_room(cx));
-        }
-        let received = ready!(this.socket.0.poll_receive(cx));
+        let received = ready!(this.socket.0.poll_next(cx));
         this.ended = received.as_ref().is_err_and(|error| !is_of_a_peer(error));
         Poll::Ready(Some(received))
     }
@@ -394,6 +318,3 @@ impl FusedStream for Datagrams {
         self.ended
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,13 +1,14 @@
 //! Datagrams that have to wait. A Unix socket stands for a network that is slow: it says when there is no
 //! room, which the loopback hardly ever does.
 
+use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 
 use futures::FutureExt;
 
-use super::*;
 use crate::job::registry::JobKind;
+use crate::net::UdpSocket;
 use crate::runtime::{block_on, jobs, yield_now};
 
 fn pair() -> (UdpSocket, UnixDatagram) {

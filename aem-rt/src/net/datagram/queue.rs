@@ -1,4 +1,4 @@
-//! Datagrams that the kernel had no room for, and the job that sends them when it has.
+//! Datagrams that there was no room for, and the job that sends them when there is.
 //!
 //! The job lives as long as anything waits. Each datagram has an outcome of its own, which its
 //! [`SendingTo`] may be waiting for; one that is dropped unsent, with its runtime, says so.
@@ -6,57 +6,64 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures::future::FusedFuture;
 
-use super::Inner;
-use crate::fd::Interest;
+use super::{Carrier, DatagramSocket};
 use crate::job::join::JoinHandle;
 use crate::job::registry::{Facts, JobKind};
 use crate::payload::Payload;
 use crate::reactor;
 use crate::runtime::context;
+use crate::time::sleep;
 
 /// How much may wait before a handler's source is held back: as for streams.
 const DEFAULT_HIGH_WATER: usize = 256 * 1024;
 
-/// So often in a row a datagram may find no room though the kernel says that there is some, before that is
-/// its error: it is larger than the room can ever be.
+/// So often a datagram may find no room though the socket has some, where no peer is waited for: it is larger
+/// than the room can ever be, and that is its error.
 const FRUITLESS_MOST: u32 = 16;
 
+/// How long to wait before such a datagram is tried again: twice as long each time, as a peer on this machine
+/// is at work, or stuck.
+const FIRST_REST: Duration = Duration::from_micros(100);
+const LONGEST_REST: Duration = Duration::from_millis(50);
+
 /// The queue of a socket.
-pub(super) struct Queue {
-    letters: RefCell<VecDeque<Letter>>,
+pub(super) struct Queue<A> {
+    letters: RefCell<VecDeque<Letter<A>>>,
     bytes: Cell<usize>,
     high_water: Cell<Option<usize>>,
+    /// Whether there is a job that sends them.
+    has_job: Cell<bool>,
     /// A handler's source that is held back.
     held_back: Cell<Option<Waker>>,
 }
 
-impl Default for Queue {
-    fn default() -> Queue {
+impl<A> Default for Queue<A> {
+    fn default() -> Self {
         Queue {
             letters: RefCell::default(),
             bytes: Cell::new(0),
             high_water: Cell::new(Some(DEFAULT_HIGH_WATER)),
+            has_job: Cell::new(false),
             held_back: Cell::new(None),
         }
     }
 }
 
 /// A datagram that waits.
-struct Letter {
+struct Letter<A> {
     payload: Payload,
-    peer: Option<SocketAddr>,
+    to: Option<A>,
     outcome: Rc<Outcome>,
-    fruitless: u32,
 }
 
 /// What became of a datagram.
@@ -66,14 +73,8 @@ struct Outcome {
     waker: Cell<Option<Waker>>,
 }
 
-impl Letter {
-    /// Says what became of it. User code may run in here: a waker, and the payload's end.
-    fn end(self, result: io::Result<()>) {
-        self.outcome.result.set(Some(result));
-    }
-}
-
-impl Drop for Letter {
+impl<A> Drop for Letter<A> {
+    /// Unless it is known what became of it, nothing will.
     fn drop(&mut self) {
         let result = self.outcome.result.take();
         self.outcome.result.set(Some(result.unwrap_or_else(|| Err(reactor::ended()))));
@@ -83,9 +84,10 @@ impl Drop for Letter {
     }
 }
 
-impl Queue {
-    pub(super) fn is_empty(&self) -> bool {
-        self.letters.borrow().is_empty()
+impl<A> Queue<A> {
+    /// Whether nothing waits.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.has_job.get()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -123,75 +125,79 @@ impl Queue {
             waker.wake();
         }
     }
-
-    fn push(&self, letter: Letter) -> bool {
-        self.bytes.set(self.bytes.get() + letter.payload.len());
-        let mut letters = self.letters.borrow_mut();
-        letters.push_back(letter);
-        letters.len() == 1
-    }
-
-    fn pop(&self) -> Option<Letter> {
-        let letter = self.letters.borrow_mut().pop_front()?;
-        self.bytes.set(self.bytes.get() - letter.payload.len());
-        Some(letter)
-    }
 }
 
-/// Queues a datagram, with a job to send it if it is the first.
-pub(super) fn push(socket: &Rc<Inner>, payload: Payload, peer: Option<SocketAddr>) -> SendingTo {
+/// Queues a datagram, with a job to send it if there is none.
+pub(super) fn push<T: DatagramSocket>(
+    carrier: &Rc<Carrier<T>>,
+    payload: Payload,
+    to: Option<T::Address>,
+) -> SendingTo {
+    let queue = &carrier.queue;
     let outcome = Rc::<Outcome>::default();
-    let letter = Letter { payload, peer, outcome: Rc::clone(&outcome), fruitless: 0 };
-    if socket.queue.push(letter) {
-        let socket = Rc::clone(socket);
+    queue.bytes.set(queue.bytes.get() + payload.len());
+    let letter = Letter { payload, to, outcome: Rc::clone(&outcome) };
+    queue.letters.borrow_mut().push_back(letter);
+    if !queue.has_job.replace(true) {
+        let sender = Sender(Rc::clone(carrier));
         let facts = Facts { kind: JobKind::Task, location: Location::caller() };
-        context::here(|here| JoinHandle::spawn(here, send_all(Emptied(socket)), facts));
+        context::here(|here| JoinHandle::spawn(here, send_all(sender), facts));
     }
     SendingTo(State::Queued(outcome))
 }
 
-/// A socket whose queue is emptied at the latest when this is dropped: with the job, at the end.
-struct Emptied(Rc<Inner>);
+/// The job's hold on the socket. What it has not sent when it ends nobody will.
+struct Sender<T: DatagramSocket>(Rc<Carrier<T>>);
 
-impl Drop for Emptied {
-    fn drop(&mut self) {
-        while let Some(letter) = self.0.queue.pop() {
-            drop(letter);
-        }
-        self.0.queue.let_go();
+impl<T: DatagramSocket> Sender<T> {
+    fn next(&self) -> Option<Letter<T::Address>> {
+        self.0.queue.letters.borrow_mut().pop_front()
     }
 }
 
-async fn send_all(socket: Emptied) {
-    let inner = &socket.0;
-    loop {
-        let sent = poll_fn(|cx| {
-            inner.fd.poll_io(cx, Interest::WRITABLE, |_| {
-                // Out of the queue while it is sent, so that nothing is borrowed.
-                let front = inner.queue.letters.borrow_mut().pop_front();
-                let Some(mut letter) = front else { return Ok(None) };
-                match inner.try_send(&letter.payload, letter.peer) {
-                    Err(error)
-                        if error.kind() == io::ErrorKind::WouldBlock
-                            && letter.fruitless < FRUITLESS_MOST =>
-                    {
-                        letter.fruitless += 1;
-                        inner.queue.letters.borrow_mut().push_front(letter);
-                        Err(error)
-                    }
-                    result => Ok(Some((letter, result))),
-                }
-            })
-        });
-        match sent.await {
-            Ok(Some((letter, result))) => {
-                inner.queue.bytes.set(inner.queue.bytes.get() - letter.payload.len());
-                letter.end(result);
-                inner.queue.let_go();
-            }
-            // All have left, or the runtime that would have sent them.
-            Ok(None) | Err(_) => return,
+impl<T: DatagramSocket> Drop for Sender<T> {
+    fn drop(&mut self) {
+        while let Some(letter) = self.next() {
+            drop(letter);
         }
+        let queue = &self.0.queue;
+        queue.bytes.set(0);
+        queue.has_job.set(false);
+        queue.let_go();
+    }
+}
+
+async fn send_all<T: DatagramSocket>(sender: Sender<T>) {
+    while let Some(letter) = sender.next() {
+        let result = send_patiently(&sender.0, &letter).await;
+        let queue = &sender.0.queue;
+        queue.bytes.set(queue.bytes.get() - letter.payload.len());
+        letter.outcome.result.set(Some(result));
+        drop(letter);
+        queue.let_go();
+    }
+}
+
+/// Sends a datagram as soon as there is room for it.
+async fn send_patiently<T: DatagramSocket>(
+    carrier: &Carrier<T>,
+    letter: &Letter<T::Address>,
+) -> io::Result<()> {
+    let (mut fruitless, mut rest) = (0, FIRST_REST);
+    loop {
+        match carrier.try_send(&letter.payload, letter.to.as_ref()) {
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock
+                    && (T::WAITS_FOR_PEER || fruitless < FRUITLESS_MOST) => {}
+            result => return result,
+        }
+        if fruitless > 0 {
+            // The socket said that it has room: it is the peer that has none, or there is too little.
+            sleep(rest).await;
+            rest = LONGEST_REST.min(rest * 2);
+        }
+        fruitless += 1;
+        carrier.fd.writable().await?;
     }
 }
 
@@ -208,7 +214,7 @@ enum State {
 }
 
 impl SendingTo {
-    pub(super) fn sent(result: io::Result<()>) -> SendingTo {
+    pub(in crate::net) fn sent(result: io::Result<()>) -> SendingTo {
         SendingTo(State::Sent(result))
     }
 }
