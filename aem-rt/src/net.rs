@@ -27,6 +27,7 @@
 //! # }
 //! ```
 
+mod addresses;
 mod chunks;
 mod connecting;
 mod connection;
@@ -54,6 +55,7 @@ use std::path::Path;
 
 use socket2::{Domain, SockAddr};
 
+pub use addresses::{Addresses, ToAddresses};
 pub use chunks::{ChunkReader, Chunks};
 pub use credentials::Credentials;
 pub use datagram::SendingTo;

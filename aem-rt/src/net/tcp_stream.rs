@@ -14,10 +14,11 @@
 mod connect;
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+use super::addresses::ToAddresses;
 use super::connection::Connection;
 use super::verbs::stream_verbs;
 use crate::backend::Attach;
@@ -48,14 +49,16 @@ use crate::runtime::context;
 pub struct TcpStream(pub(super) Rc<Connection>);
 
 impl TcpStream {
-    /// Connects to an address; of several, to the first that answers.
+    /// Connects to an address, or to a host by its name: `"example.org:443"`, `("example.org", 443)`.
     ///
-    /// A name is resolved by the system, which may block this thread for as long as that takes.
-    /// Where it matters, resolve in `aem::spawn_blocking` and connect to the address.
+    /// A name is resolved by the system on a thread of its own. Of several addresses the first that answers
+    /// is taken: those of IPv6 and IPv4 are tried in turns, the next one when the one before has failed, or
+    /// beside it after a quarter of a second (RFC 8305).
     ///
     /// # Errors
     ///
-    /// Those of the last address that was tried, or `InvalidInput` if there was none.
+    /// That of the only address as the system has it; of several, the kind of the last one's with a text that
+    /// names them all; of a name, why it stands for none. `InvalidInput` for a text without a port.
     ///
     /// # Panics
     ///
@@ -64,8 +67,8 @@ impl TcpStream {
     /// # Cancel safety
     ///
     /// A connection that is being made when this is dropped is closed.
-    pub async fn connect(addresses: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        connect::connect(addresses).await
+    pub async fn connect(to: impl ToAddresses) -> io::Result<TcpStream> {
+        connect::connect(to).await
     }
 
     /// Takes over a connected stream of the standard library, and makes it non-blocking.
