@@ -15,6 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::Shutdown;
 use std::ops::ControlFlow;
+use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
@@ -27,6 +28,7 @@ use crate::chunk::Chunk;
 use crate::payload::{Payload, SendQueue};
 use crate::reactor::home;
 use crate::reactor::{self, Answer, Completion, Reactor, Sink, Token, Wakes};
+use crate::sys::socket;
 use inbox::Inbox;
 use outbox::Outbox;
 
@@ -449,14 +451,27 @@ impl Connection {
     /// Ends the socket for all handles. The number stays open until the last of them is dropped,
     /// as one may have lent it out by `as_fd`.
     pub(super) fn close(&self) {
-        self.disarm();
-        if let Send::InFlight(token) = self.send.get() {
-            self.reactor.cancel(token);
-        }
         // A forked child lets go of its handles, and the connection stays the parent's.
         if self.reactor.check_process().is_ok() {
             // An error here says that the peer ended it first.
             let _ = SockRef::from(self.socket()).shutdown(Shutdown::Both);
+        }
+        self.let_go();
+    }
+
+    /// Ends the socket for all handles and has the peer told at once that it is gone, whatever is queued.
+    pub(super) fn abort(&self) -> io::Result<()> {
+        self.reactor.check_process()?;
+        let reset = socket::disconnect(self.socket.as_fd());
+        self.let_go();
+        reset
+    }
+
+    /// Gives up what is under way: from here on every call is told that the stream is closed.
+    fn let_go(&self) {
+        self.disarm();
+        if let Send::InFlight(token) = self.send.get() {
+            self.reactor.cancel(token);
         }
         let queue = self.both.borrow_mut().outbox.fail(Kept::Closed);
         drop(queue);

@@ -45,6 +45,16 @@ use crate::runtime::context;
 /// assert_eq!(&client.recv().await?[..], b"HELLO");
 /// # Ok(()) }
 /// ```
+///
+/// Options that have no method here are set through `socket2`:
+///
+/// ```
+/// # #[aem::main] async fn main() -> std::io::Result<()> {
+/// # let listener = aem::net::TcpListener::bind("127.0.0.1:0")?;
+/// let stream = aem::net::TcpStream::connect(listener.local_addr()?).await?;
+/// socket2::SockRef::from(&stream).set_keepalive(true)?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct TcpStream(pub(super) Rc<Connection>);
 
@@ -85,6 +95,32 @@ impl TcpStream {
         stream.set_nonblocking(true)?;
         let socket = reactor.adopt(OwnedFd::from(stream), Attach::Now)?;
         Ok(TcpStream::new(reactor, socket))
+    }
+
+    /// Ends the connection at once for all handles: what is queued is dropped, here and in the kernel, and
+    /// the peer gets a reset (`ConnectionReset`) in place of an end. It is for a peer who is not to be
+    /// waited for.
+    ///
+    /// Whoever waits in another call of this stream is told `NotConnected`, and so is every later call.
+    ///
+    /// # Errors
+    ///
+    /// What connect(2) says of it. The connection has ended all the same.
+    ///
+    /// ```
+    /// # #[aem::main] async fn main() -> std::io::Result<()> {
+    /// use aem::net::{TcpListener, TcpStream};
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (server, _peer) = listener.accept().await?;
+    /// server.abort()?;
+    /// let error = client.recv().await.expect_err("a reset is no end of file");
+    /// assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    /// # Ok(()) }
+    /// ```
+    pub fn abort(&self) -> io::Result<()> {
+        self.0.abort()
     }
 
     /// Whether small pieces are sent at once (`true`) or may wait for an acknowledgement.

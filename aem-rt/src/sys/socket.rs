@@ -49,6 +49,17 @@ pub(crate) fn receive_datagram(
     Ok((n, unsafe { SockAddr::new(storage, length) }))
 }
 
+/// Dissolves the connection of a TCP socket, so that the peer is told at once by a reset.
+pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let nobody =
+        libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
+    let length = size_of::<libc::sockaddr>() as libc::socklen_t;
+    retry(|| {
+        // SAFETY: `nobody` is a live local of `length` bytes; aem-rt/src/net/connection/tests.rs.
+        check(unsafe { libc::connect(socket.as_raw_fd(), &raw const nobody, length) }).map(drop)
+    })
+}
+
 /// The process and user at the other end of a Unix socket, as they were when it was connected.
 pub(crate) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<libc::ucred> {
     let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };

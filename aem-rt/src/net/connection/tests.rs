@@ -411,3 +411,34 @@ fn wakers_that_use_the_stream_find_nothing_borrowed() {
         STREAM.with(|stream| stream.borrow_mut().take());
     });
 }
+
+/// Whatever is queued, unread or waited for: the peer is told at once, and so is everybody here.
+#[test]
+fn an_abort_is_a_reset_for_all() {
+    block_on(async {
+        let (ours, mut theirs) = mixed_pair().await;
+        ours.send(vec![1; 8 << 20]);
+        let waiting = [ours.clone(), ours.clone()];
+        let [reading, flushing] = waiting;
+        let reading = crate::runtime::spawn(async move { reading.recv().await.map(drop) });
+        let flushing = crate::runtime::spawn(async move { flushing.flush().await });
+        sleep(Duration::from_millis(1)).await;
+        assert!(ours.queued() > 0, "more than the kernel takes");
+        ours.abort().unwrap();
+        for told in [reading.await.unwrap(), flushing.await.unwrap(), ours.send("x").await] {
+            assert_eq!(told.unwrap_err().kind(), ErrorKind::NotConnected);
+        }
+        assert_eq!(ours.queued(), 0);
+        let end = loop {
+            match theirs.read(&mut [0; 65536]) {
+                Ok(0) => panic!("an end of file in place of a reset"),
+                Ok(_) => {}
+                Err(error) => break error.kind(),
+            }
+        };
+        assert_eq!(end, ErrorKind::ConnectionReset);
+        // Dropping what is left of it does no more.
+        drop(ours);
+        sleep(Duration::from_millis(1)).await;
+    });
+}
