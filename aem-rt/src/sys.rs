@@ -18,6 +18,7 @@ pub(crate) mod eventfd;
 pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod handing;
+pub(crate) mod inherited;
 pub(crate) mod inotify;
 pub(crate) mod memory;
 pub(crate) mod names;
