@@ -37,7 +37,7 @@ pub fn inherited() -> io::Result<Vec<Inherited>> {
     Ok(taken.into_iter().map(|(fd, name)| Inherited { fd, name }).collect())
 }
 
-/// A socket that was [`inherited`]. It closes with this value, unless it is made something of.
+/// A socket that was [`inherited()`]. It closes with this value, unless it is made something of.
 pub struct Inherited {
     fd: OwnedFd,
     name: Option<String>,
