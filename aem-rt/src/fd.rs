@@ -35,6 +35,7 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
+use futures::io::{AsyncRead, AsyncWrite};
 use futures::stream::{FusedStream, Stream};
 
 pub use self::pipe::{PipeChunks, PipeReader, PipeWriter, Sending, pipe};
@@ -139,10 +140,39 @@ impl<T: AsFd> AsyncFd<T> {
     /// Outside of a runtime.
     #[track_caller]
     pub fn new(value: T) -> io::Result<Self> {
+        AsyncFd::try_new(value).map_err(|(error, _value)| error)
+    }
+
+    /// As [`new`](Self::new), but that the value comes back with the error.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[track_caller]
+    pub fn try_new(value: T) -> Result<Self, (io::Error, T)> {
         let reactor = context::reactor();
-        let descriptor = reactor.adopt_borrowed(value.as_fd())?;
+        let descriptor = match reactor.adopt_borrowed(value.as_fd()) {
+            Ok(descriptor) => descriptor,
+            Err(error) => return Err((error, value)),
+        };
         let watch = Watch { reactor, descriptor, core: Rc::default() };
         Ok(AsyncFd { inner: Rc::new(Inner { watch, value }) })
+    }
+
+    /// The value, no longer registered.
+    ///
+    /// # Errors
+    /// While there are clones or [`Readiness`] sources of it, it comes back as it is.
+    pub fn into_inner(self) -> Result<T, Self> {
+        match Rc::try_unwrap(self.inner) {
+            Ok(Inner { watch, value }) => {
+                drop(watch);
+                Ok(value)
+            }
+            Err(inner) => Err(AsyncFd { inner }),
+        }
     }
 
     /// The value.
@@ -158,7 +188,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Cancel safety
     /// Nothing is lost by dropping the future.
     pub fn readable(&self) -> Ready<'_, T> {
-        self.ready(Interest::READABLE)
+        self.wait_for(Interest::READABLE)
     }
 
     /// Waits until there is room to write.
@@ -169,10 +199,27 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Cancel safety
     /// Nothing is lost by dropping the future.
     pub fn writable(&self) -> Ready<'_, T> {
-        self.ready(Interest::WRITABLE)
+        self.wait_for(Interest::WRITABLE)
     }
 
-    fn ready(&self, interest: Interest) -> Ready<'_, T> {
+    /// Waits until any of this holds, and says what does.
+    ///
+    /// # Errors
+    /// As [`readable`](Self::readable).
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping the future.
+    pub async fn ready(&self, interest: Interest) -> io::Result<Interest> {
+        loop {
+            self.wait_for(interest).await?;
+            // It may have been somebody else's meanwhile.
+            if let Some(ready) = self.state(interest)? {
+                return Ok(ready);
+            }
+        }
+    }
+
+    fn wait_for(&self, interest: Interest) -> Ready<'_, T> {
         Ready { fd: self, interest, keys: [None; 3] }
     }
 
@@ -201,7 +248,7 @@ impl<T: AsFd> AsyncFd<T> {
                 // there is. Others get their turn before the next try.
                 yield_now().await;
             }
-            self.ready(interest).await?;
+            self.wait_for(interest).await?;
             told = true;
         }
     }
@@ -280,6 +327,75 @@ impl<T: AsFd> AsyncFd<T> {
 fn sink(core: &Rc<impl Sink + 'static>) -> Weak<dyn Sink> {
     let sink: Rc<dyn Sink> = Rc::clone(core) as Rc<dyn Sink>;
     Rc::downgrade(&sink)
+}
+
+impl<T: AsFd> AsyncRead for &AsyncFd<T>
+where
+    for<'a> &'a T: io::Read,
+{
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_io(context, Interest::READABLE, |mut value| io::Read::read(&mut value, buffer))
+    }
+}
+
+impl<T: AsFd> AsyncWrite for &AsyncFd<T>
+where
+    for<'a> &'a T: io::Write,
+{
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_io(context, Interest::WRITABLE, |mut value| io::Write::write(&mut value, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_io(context, Interest::WRITABLE, |mut value| io::Write::flush(&mut value))
+    }
+
+    /// Flushes. What ends with its descriptor, as a pipe does, ends when the last clone is dropped.
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(context)
+    }
+}
+
+impl<T: AsFd> AsyncRead for AsyncFd<T>
+where
+    for<'a> &'a T: io::Read,
+{
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_read(context, buffer)
+    }
+}
+
+impl<T: AsFd> AsyncWrite for AsyncFd<T>
+where
+    for<'a> &'a T: io::Write,
+{
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_flush(context)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_close(context)
+    }
 }
 
 impl<T: AsFd> Clone for AsyncFd<T> {
