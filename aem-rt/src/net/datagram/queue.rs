@@ -43,8 +43,8 @@ pub(super) struct Queue<A> {
     high_water: Cell<Option<usize>>,
     /// Whether there is a job that sends them.
     has_job: Cell<bool>,
-    /// A handler's source that is held back.
-    held_back: Cell<Option<Waker>>,
+    /// Handlers whose sources are held back.
+    held_back: RefCell<Vec<Waker>>,
 }
 
 impl<A> Default for Queue<A> {
@@ -54,7 +54,7 @@ impl<A> Default for Queue<A> {
             bytes: Cell::new(0),
             high_water: Cell::new(Some(DEFAULT_HIGH_WATER)),
             has_job: Cell::new(false),
-            held_back: Cell::new(None),
+            held_back: RefCell::default(),
         }
     }
 }
@@ -108,21 +108,18 @@ impl<A> Queue<A> {
         if self.has_room() {
             return Poll::Ready(());
         }
-        let before = self.held_back.replace(Some(cx.waker().clone()));
-        if let Some(before) = before
-            && !before.will_wake(cx.waker())
-        {
-            // Another source of the same socket: it asks again.
-            before.wake();
+        let is_known = self.held_back.borrow().iter().any(|known| known.will_wake(cx.waker()));
+        if !is_known {
+            // A clone is user code.
+            let waker = cx.waker().clone();
+            self.held_back.borrow_mut().push(waker);
         }
         Poll::Pending
     }
 
     fn let_go(&self) {
-        if self.has_room()
-            && let Some(waker) = self.held_back.take()
-        {
-            waker.wake();
+        if self.has_room() {
+            self.held_back.take().into_iter().for_each(Waker::wake);
         }
     }
 }
