@@ -91,6 +91,11 @@ struct Side {
 }
 
 impl Side {
+    fn wake_all(&self, wakes: &mut Wakes) {
+        self.waiters.take_all(wakes);
+        wakes.extend(self.callers.borrow_mut().drain(..));
+    }
+
     /// Has a caller of `poll_io` woken. What has become of the others is not known: if they are too many,
     /// all are woken, and those that still live call again.
     fn add_caller(&self, waker: &Waker) {
@@ -122,8 +127,7 @@ impl Sink for Core {
             if !more {
                 side.token.set(None);
             }
-            side.waiters.take_all(wakes);
-            wakes.extend(side.callers.borrow_mut().drain(..));
+            side.wake_all(wakes);
         }
     }
 }
@@ -297,6 +301,13 @@ impl<T: AsFd> AsyncFd<T> {
     fn sides(&self, interest: Interest) -> impl Iterator<Item = &Side> {
         let wanted = SIDES.map(|side| interest.contains(side));
         self.inner.watch.core.sides.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(s, _)| s)
+    }
+
+    /// Has all who wait to read try again: there is something that the kernel does not tell of.
+    pub(crate) fn wake_readers(&self) {
+        let (mut wakes, [side, ..]) = (Wakes::default(), &self.inner.watch.core.sides);
+        side.wake_all(&mut wakes);
+        self.inner.watch.reactor.wake_all(wakes);
     }
 
     /// Whether it is used where it belongs.

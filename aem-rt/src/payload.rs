@@ -5,13 +5,17 @@
 //! payloads of one stream in order, with an offset into the first: what the kernel took is gone
 //! from it. A queue of one payload allocates nothing.
 
+mod passing;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::IoSlice;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::chunk::Chunk;
 use crate::chunk::bytes::{Bytes, Origin};
+use passing::Passing;
 
 /// Bytes to send, taken over from whatever they were.
 ///
@@ -128,11 +132,25 @@ impl fmt::Debug for Payload {
 pub(crate) struct SendQueue {
     /// Empty only if `rest` is: most queues hold one payload, and that one lies here.
     first: Option<Payload>,
-    /// What follows it; boxed, as there is rarely anything.
-    #[expect(clippy::box_collection, reason = "one word instead of three while idle")]
-    rest: Option<Box<VecDeque<Payload>>>,
+    /// What there is besides; boxed, as there is rarely anything.
+    rest: Option<Box<Rest>>,
     /// How many bytes of `first` are gone already.
     offset: usize,
+}
+
+/// What queues rarely have.
+#[derive(Default)]
+struct Rest {
+    /// What follows the first.
+    payloads: VecDeque<Payload>,
+    /// Descriptors that go along.
+    passing: Passing,
+}
+
+impl Rest {
+    fn is_empty(&self) -> bool {
+        self.payloads.is_empty() && self.passing.is_empty()
+    }
 }
 
 impl SendQueue {
@@ -158,13 +176,30 @@ impl SendQueue {
         if self.first.is_none() {
             self.first = Some(payload);
         } else {
-            self.rest.get_or_insert_default().push_back(payload);
+            self.rest.get_or_insert_default().payloads.push_back(payload);
         }
+    }
+
+    /// Puts a payload at the end, whose first byte is to go with descriptors.
+    ///
+    /// # Panics
+    ///
+    /// If it is empty: there is nothing to go with.
+    pub(crate) fn push_with(&mut self, payload: Payload, descriptors: Vec<OwnedFd>) {
+        assert!(!payload.is_empty(), "descriptors go with a byte");
+        let place = self.bytes();
+        self.push(payload);
+        self.rest.get_or_insert_default().passing.add(place, descriptors);
+    }
+
+    /// The descriptors that are to go with the next byte.
+    pub(crate) fn descriptors(&self) -> &[OwnedFd] {
+        self.rest.as_ref().map_or(&[], |rest| rest.passing.due())
     }
 
     /// How many bytes are still to go.
     pub(crate) fn bytes(&self) -> usize {
-        let rest = self.rest.iter().flat_map(|rest| rest.iter());
+        let rest = self.rest.iter().flat_map(|rest| rest.payloads.iter());
         self.first.iter().chain(rest).map(Payload::len).sum::<usize>() - self.offset
     }
 
@@ -183,15 +218,21 @@ impl SendQueue {
         }
     }
 
-    /// Fills `slices` with what comes next, in order, and says how many it filled.
+    /// Fills `slices` with what may go in one send, in order, and says how many it filled.
     pub(crate) fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let front = self.first.as_ref().map(|first| &first.as_slice()[self.offset..]);
+        let rest = self.rest.as_ref();
         let pieces = front
             .into_iter()
-            .chain(self.rest.iter().flat_map(|rest| rest.iter().map(Payload::as_slice)));
+            .chain(rest.iter().flat_map(|rest| rest.payloads.iter().map(Payload::as_slice)));
+        let mut room = rest.and_then(|rest| rest.passing.limit()).unwrap_or(usize::MAX);
         let mut count = 0;
         for (slice, piece) in slices.iter_mut().zip(pieces) {
-            *slice = IoSlice::new(piece);
+            if room == 0 {
+                break;
+            }
+            *slice = IoSlice::new(&piece[..piece.len().min(room)]);
+            room -= slice.len();
             count += 1;
         }
         count
@@ -213,6 +254,9 @@ impl SendQueue {
     }
 
     fn advance_by_pieces(&mut self, mut n: usize) {
+        if let Some(rest) = &mut self.rest {
+            rest.passing.advance(n);
+        }
         while let Some(first) = &self.first {
             let left = first.len() - self.offset;
             if n < left {
@@ -234,8 +278,8 @@ impl SendQueue {
     /// The payload behind the first; the list is given up where it is long and empty.
     fn next_of_rest(&mut self) -> Option<Payload> {
         let rest = self.rest.as_mut()?;
-        let next = rest.pop_front();
-        if rest.is_empty() && rest.capacity() > Self::MAX_KEPT {
+        let next = rest.payloads.pop_front();
+        if rest.is_empty() && rest.payloads.capacity() > Self::MAX_KEPT {
             self.rest = None;
         }
         next
@@ -251,18 +295,20 @@ impl SendQueue {
             *self = other;
             return;
         }
+        let place = self.bytes();
         let rest = self.rest.get_or_insert_default();
-        rest.extend(other.first.take());
+        rest.payloads.extend(other.first.take());
         if let Some(mut others) = other.rest {
-            rest.append(&mut others);
+            rest.payloads.append(&mut others.payloads);
+            rest.passing.append(place, others.passing);
         }
     }
 }
 
 impl fmt::Debug for SendQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let payloads =
-            usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len());
+        let payloads = usize::from(self.first.is_some())
+            + self.rest.as_ref().map_or(0, |rest| rest.payloads.len());
         write!(f, "SendQueue({payloads} payloads, {} bytes)", self.bytes())
     }
 }

@@ -21,6 +21,7 @@ pub(crate) mod handing;
 pub(crate) mod inherited;
 pub(crate) mod inotify;
 pub(crate) mod memory;
+pub(crate) mod message;
 pub(crate) mod names;
 pub(crate) mod pipe;
 pub(crate) mod poll;

@@ -6,6 +6,7 @@
 //! within rounds. So whatever else the machine does meets all of them.
 
 pub mod contenders;
+pub mod datagrams;
 pub mod echo;
 pub mod floor;
 pub mod hyper_server;

@@ -11,6 +11,7 @@ pub mod guarded;
 pub mod keepers;
 pub mod limits;
 pub mod messages;
+pub mod passing;
 pub mod proc;
 pub mod random;
 pub mod requirement;

@@ -4,12 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use aem::net::UdpSocket;
+use aem::net::{Ecn, PacketInfo, UdpSocket};
 use aem::{Chunk, End, Next, on, on_ok, spawn};
 use aem_tests::keepers;
 use aem_tests::scale::scaled_count;
@@ -266,14 +267,136 @@ fn a_socket_ends_with_its_runtime() {
     }
 }
 
-/// How many datagrams the kernel dropped for want of room, by the port that they were sent to.
-fn dropped(port: u16) -> u64 {
-    let table = std::fs::read_to_string("/proc/net/udp").unwrap();
-    let end = format!(":{port:04X}");
-    let line = table
-        .lines()
-        .find(|line| line.split_whitespace().nth(1).is_some_and(|address| address.ends_with(&end)));
-    line.unwrap().split_whitespace().last().unwrap().parse().unwrap()
+/// A sender of trains: the kernel cuts what it sends into datagrams of this length, if they need not be.
+fn train(length: libc::c_int, to: &UdpSocket) -> std::net::UdpSocket {
+    let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    sender.connect(to.local_addr().unwrap()).unwrap();
+    let (value, size) = ((&raw const length).cast(), size_of_val(&length) as libc::socklen_t);
+    let (level, name) = (libc::SOL_UDP, libc::UDP_SEGMENT);
+    // SAFETY: the value is a live integer of this size.
+    let set = unsafe { libc::setsockopt(sender.as_raw_fd(), level, name, value, size) };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    sender
+}
+
+#[test]
+fn a_train_is_as_many_datagrams_as_it_has() {
+    on_both(async || {
+        for gro in [true, false] {
+            let ours = local();
+            ours.set_gro(gro).unwrap();
+            let theirs = train(10, &ours);
+            let mut datagrams = ours.datagrams();
+            for round in 0..20_u8 {
+                // 0 to 9, 10 to 19, and 20 to 24.
+                let bytes: Vec<u8> = (0..25).map(|place| place + round).collect();
+                theirs.send(&bytes).unwrap();
+                let first = ours.recv_from().await.unwrap();
+                assert_eq!((&first.0[..], first.1), (&bytes[..10], theirs.local_addr().unwrap()));
+                let second = datagrams.next().await.unwrap().unwrap().0;
+                assert_eq!(second[..], bytes[10..20]);
+                let third = ours.recv_message().await.unwrap();
+                assert_eq!(third.data[..], bytes[20..]);
+                assert!(ours.recv().now_or_never().is_none(), "that was all");
+            }
+        }
+    });
+}
+
+#[test]
+fn all_who_wait_get_their_part_of_a_train() {
+    on_both(async || {
+        let ours = local();
+        let theirs = train(1, &ours);
+        let waiting: Vec<_> = (0..5)
+            .map(|_| {
+                let ours = ours.clone();
+                spawn(async move { ours.recv().await.unwrap()[0] })
+            })
+            .collect();
+        aem::time::sleep(Duration::from_millis(2)).await;
+        // It goes to one who asks, before any of those who wait is told that there is something.
+        theirs.send(b"012345").unwrap();
+        let mut got = vec![ours.recv().await.unwrap()[0]];
+        for one in waiting {
+            got.push(one.await.unwrap());
+        }
+        got.sort_unstable();
+        assert_eq!(got, *b"012345");
+    });
+}
+
+#[test]
+fn a_server_answers_from_where_it_was_asked() {
+    on_both(async || {
+        let server = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let port = server.local_addr().unwrap().port();
+        let client = local();
+        client.send_to("first", ([127, 0, 0, 9], port).into()).await.unwrap();
+        assert_eq!(server.recv_message().await.unwrap().packet_info, None, "nobody asked");
+        server.set_recv_packet_info(true).unwrap();
+        for host in [2, 77] {
+            client.send_to("hello", ([127, 0, 0, host], port).into()).await.unwrap();
+            let asked = server.recv_message().await.unwrap();
+            let info = asked.packet_info.unwrap();
+            assert_eq!(info.address, Ipv4Addr::new(127, 0, 0, host));
+            assert_ne!(info.interface, 0);
+            server.send_via("yes", asked.from, info).await.unwrap();
+            let (answer, from) = client.recv_from().await.unwrap();
+            assert_eq!((&answer[..], from.ip()), (&b"yes"[..], info.address));
+        }
+        let not_ours = PacketInfo { address: Ipv4Addr::new(192, 0, 2, 1).into(), interface: 0 };
+        let refused = server.send_via("no", client.local_addr().unwrap(), not_ours).await;
+        assert!(refused.is_err());
+        let anything = PacketInfo { address: Ipv4Addr::UNSPECIFIED.into(), interface: 0 };
+        server.send_via("as you like", client.local_addr().unwrap(), anything).await.unwrap();
+        assert_eq!(&client.recv().await.unwrap()[..], b"as you like");
+    });
+}
+
+#[test]
+fn a_socket_of_both_families_tells_and_answers() {
+    on_both(async || {
+        let Ok(server) = UdpSocket::bind("[::]:0") else {
+            return println!("skipped: there is no IPv6 here");
+        };
+        server.set_recv_packet_info(true).unwrap();
+        server.set_recv_ecn(true).unwrap();
+        let port = server.local_addr().unwrap().port();
+        for (client, server_at) in [("[::1]:0", "::1"), ("127.0.0.1:0", "127.0.0.5")] {
+            let client = UdpSocket::bind(client).unwrap();
+            client.set_ecn(Ecn::Ect1).unwrap();
+            let to: std::net::IpAddr = server_at.parse().unwrap();
+            client.send_to("hello", (to, port).into()).await.unwrap();
+            let asked = server.recv_message().await.unwrap();
+            assert_eq!(asked.ecn, Some(Ecn::Ect1));
+            let info = asked.packet_info.unwrap();
+            assert_eq!(info.address.to_canonical(), to);
+            server.send_via("yes", asked.from, info).await.unwrap();
+            assert_eq!(client.recv_from().await.unwrap().1.ip(), to);
+        }
+    });
+}
+
+#[test]
+fn congestion_is_told_where_it_is_asked_for() {
+    on_both(async || {
+        let (ours, theirs) = pair();
+        theirs.send("x").await.unwrap();
+        assert_eq!(ours.recv_message().await.unwrap().ecn, None);
+        ours.set_recv_ecn(true).unwrap();
+        // The rest of the class is another's business.
+        socket2::SockRef::from(&theirs).set_tos_v4(0x28).unwrap();
+        for ecn in [Ecn::Ect0, Ecn::Ect1, Ecn::CongestionExperienced, Ecn::NotCapable] {
+            theirs.set_ecn(ecn).unwrap();
+            theirs.send("x").await.unwrap();
+            assert_eq!(ours.recv_message().await.unwrap().ecn, Some(ecn));
+        }
+        assert_eq!(socket2::SockRef::from(&theirs).tos_v4().unwrap(), 0x28);
+        ours.set_recv_ecn(false).unwrap();
+        theirs.send("x").await.unwrap();
+        assert_eq!(ours.recv_message().await.unwrap().ecn, None);
+    });
 }
 
 #[test]
@@ -285,7 +408,8 @@ fn of_a_million_datagrams_none_is_lost_but_those_that_the_kernel_counted() {
         let received = Rc::new(Cell::new(0_u64));
         let last = Rc::new(Cell::new(None));
         let (counter, latest) = (received.clone(), last.clone());
-        let counting = on_ok(server.datagrams(), move |(datagram, _): (Chunk, SocketAddr)| {
+        let source = server.datagrams();
+        let counting = on_ok(source, move |(datagram, _): (Chunk, SocketAddr)| {
             let number = u64::from_le_bytes(datagram[..].try_into().unwrap());
             assert!(latest.replace(Some(number)) < Some(number), "in order, each once");
             counter.set(counter.get() + 1);
@@ -297,12 +421,12 @@ fn of_a_million_datagrams_none_is_lost_but_those_that_the_kernel_counted() {
             }
         });
         let deadline = std::time::Instant::now() + Duration::from_secs(60);
-        while received.get() + dropped(address.port()) < many {
+        while received.get() + u64::from(server.dropped().unwrap()) < many {
             assert!(std::time::Instant::now() < deadline, "{} of {many}", received.get());
             aem::time::sleep(Duration::from_millis(5)).await;
         }
         sending.join().unwrap();
-        assert_eq!(received.get() + dropped(address.port()), many);
+        assert_eq!(received.get() + u64::from(server.dropped().unwrap()), many);
         assert!(received.get() > 0);
         counting.stop();
     });

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr;
 use std::path::PathBuf;
@@ -290,7 +290,7 @@ fn descriptors_that_nobody_asked_for_do_not_stay() {
         let stream = UnixStream::from_std(ours).unwrap();
         let before = aem_tests::proc::descriptors();
         for round in 0..50 {
-            pass(&theirs, &theirs);
+            aem_tests::passing::send(&theirs, b"!", &[theirs.as_fd()]);
             let chunk = if round % 2 == 0 {
                 stream.recv().await.unwrap()
             } else {
@@ -302,34 +302,216 @@ fn descriptors_that_nobody_asked_for_do_not_stay() {
     });
 }
 
-/// Sends a byte, and a descriptor along with it.
-fn pass(socket: &std::os::unix::net::UnixStream, passed: impl AsFd) {
-    use std::os::fd::AsRawFd;
-    // SAFETY: gives a size.
-    let space = unsafe { libc::CMSG_SPACE(4) } as usize;
-    let mut control = vec![0_u64; space.div_ceil(8)];
-    let mut iov = libc::iovec { iov_base: b"!".as_ptr() as *mut libc::c_void, iov_len: 1 };
-    // SAFETY: all zeros is a valid value of this plain C structure.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &raw mut iov;
-    message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = space;
-    // SAFETY: the message names a control buffer with room for a header.
-    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
-    // SAFETY: the first one lies at the start of that buffer.
-    let header = unsafe { &mut *header };
-    header.cmsg_level = libc::SOL_SOCKET;
-    header.cmsg_type = libc::SCM_RIGHTS;
-    // SAFETY: gives a size.
-    header.cmsg_len = unsafe { libc::CMSG_LEN(4) } as usize;
-    // SAFETY: gives the place of the data within the control buffer.
-    let data = unsafe { libc::CMSG_DATA(header) };
-    // SAFETY: there is room for a descriptor's number.
-    unsafe { data.cast::<i32>().write_unaligned(passed.as_fd().as_raw_fd()) };
-    // SAFETY: the message and what it names live longer than the call.
-    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, 0) };
-    assert_eq!(sent, 1);
+/// Both ends of a pipe, of which one is sent and the other looked at.
+fn reader_and_writer() -> (std::io::PipeReader, OwnedFd) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    (reader, writer.into())
+}
+
+/// What is written to a pipe, until nobody has its other end.
+fn all_of(mut reader: std::io::PipeReader) -> String {
+    let mut text = String::new();
+    Read::read_to_string(&mut reader, &mut text).unwrap();
+    text
+}
+
+#[test]
+fn descriptors_arrive_with_their_bytes_and_are_the_receivers() {
+    on_both(async || {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let before = aem_tests::proc::descriptors();
+        let mut readers = Vec::new();
+        for number in 0..40_usize {
+            let pipes: Vec<_> = (0..=number % 3).map(|_| reader_and_writer()).collect();
+            let (ends, writers): (Vec<_>, Vec<_>) = pipes.into_iter().unzip();
+            readers.extend(ends);
+            ours.send(format!("before {number};"));
+            drop(ours.send_with_descriptors(format!("with {number};"), writers));
+            ours.send_with_descriptors("", []);
+        }
+        ours.shutdown(Shutdown::Write).unwrap();
+        let (mut text, mut count) = (String::new(), 0);
+        let mut messages = theirs.messages();
+        while let Some(message) = messages.next().await {
+            let message = message.unwrap();
+            text.push_str(std::str::from_utf8(&message.data).unwrap());
+            assert!(!message.descriptors_cut);
+            if !message.descriptors.is_empty() {
+                let data = std::str::from_utf8(&message.data).unwrap();
+                assert_eq!(data.matches("with").count(), 1, "{data}");
+            }
+            for descriptor in message.descriptors {
+                let mut writer = std::io::PipeWriter::from(descriptor);
+                Write::write_all(&mut writer, count.to_string().as_bytes()).unwrap();
+                count += 1;
+            }
+        }
+        let expected: String = (0..40).map(|n| format!("before {n};with {n};")).collect();
+        assert_eq!(text, expected);
+        assert_eq!(count, readers.len());
+        for (number, reader) in readers.into_iter().enumerate() {
+            assert_eq!(all_of(reader), number.to_string());
+        }
+        assert_eq!(aem_tests::proc::descriptors(), before);
+    });
+}
+
+#[test]
+fn descriptors_wait_with_their_bytes_for_room() {
+    const MEGABYTE: usize = 1 << 20;
+    on_both(async || {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (reader, writer) = reader_and_writer();
+        ours.send(vec![1; MEGABYTE]);
+        let sending = ours.send_with_descriptors(vec![2; MEGABYTE], [writer]);
+        assert!(ours.queued() > 0);
+        let mut received = 0;
+        while received < 2 * MEGABYTE {
+            let message = theirs.recv_message().await.unwrap();
+            let (from, to) = (received, received + message.data.len());
+            let has_first = (from..to).contains(&MEGABYTE);
+            assert_eq!(message.descriptors.len(), usize::from(has_first), "{from} to {to}");
+            received = to;
+        }
+        sending.await.unwrap();
+        drop((ours, theirs));
+        assert_eq!(all_of(reader), "", "nobody has the other end any more");
+    });
+}
+
+#[test]
+fn descriptors_that_are_not_sent_are_closed() {
+    on_both(async || {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (reader, writer) = reader_and_writer();
+        let alone = ours.send_with_descriptors("", [writer]).await.unwrap_err();
+        assert_eq!(alone.kind(), ErrorKind::InvalidInput);
+        assert_eq!(all_of(reader), "");
+        let (reader, writer) = reader_and_writer();
+        let many = (0..254).map(|_| writer.try_clone().unwrap());
+        let many: Vec<_> = many.collect();
+        drop(writer);
+        let too_many = ours.send_with_descriptors("x", many).await.unwrap_err();
+        assert!(too_many.to_string().contains("254"), "{too_many}");
+        assert_eq!(all_of(reader), "");
+        // What waits when the peer goes is not sent, either.
+        let (reader, writer) = reader_and_writer();
+        ours.send(vec![0; 1 << 20]);
+        let sending = ours.send_with_descriptors("x", [writer]);
+        drop(theirs);
+        sending.await.unwrap_err();
+        assert_eq!(all_of(reader), "");
+        let (reader, writer) = reader_and_writer();
+        ours.send_with_descriptors("x", [writer]).await.unwrap_err();
+        assert_eq!(all_of(reader), "");
+    });
+}
+
+#[test]
+fn a_cancelled_message_is_lost_no_more_than_bytes_are() {
+    on_both(async || {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        for round in 0..30 {
+            give_up(theirs.recv_message(), round % 4).await;
+            let (reader, writer) = reader_and_writer();
+            ours.send_with_descriptors("!", [writer]);
+            let message = theirs.recv_message().await.unwrap();
+            assert_eq!((&message.data[..], message.descriptors.len()), (&b"!"[..], 1));
+            drop(message);
+            assert_eq!(all_of(reader), "");
+        }
+    });
+}
+
+#[test]
+fn messages_and_bytes_of_one_stream_take_turns() {
+    on_both(async || {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        for round in 0..20 {
+            ours.send("plain");
+            assert_eq!(&theirs.recv().await.unwrap()[..], b"plain");
+            // The next byte is still asked for when somebody else asks.
+            let waiting = spawn({
+                let theirs = theirs.clone();
+                async move { theirs.recv_message().await }
+            });
+            aem::time::sleep(Duration::from_micros(300 * (round % 3))).await;
+            let (_reader, writer) = reader_and_writer();
+            ours.send_with_descriptors("with", [writer]).await.unwrap();
+            let message = waiting.await.unwrap().unwrap();
+            assert_eq!(&message.data[..], b"with");
+            assert!(round % 3 == 0 || message.descriptors.len() == 1, "round {round}");
+        }
+        drop(ours);
+        let end = theirs.recv_message().await.unwrap();
+        assert!(end.data.is_empty());
+        assert!(theirs.recv().await.unwrap().is_empty());
+        assert!(theirs.messages().next().await.is_none());
+    });
+}
+
+#[test]
+fn datagrams_bring_descriptors_to_those_who_ask() {
+    on_both(async || {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let before = aem_tests::proc::descriptors();
+        let mut readers = Vec::new();
+        for number in 0..60_usize {
+            let (reader, writer) = reader_and_writer();
+            let sending = ours.send_with_descriptors(number.to_string(), [writer]);
+            let data = match number % 3 {
+                0 => theirs.recv().await.unwrap(),
+                1 => theirs.datagrams().next().await.unwrap().unwrap().0,
+                _ => {
+                    let message = theirs.messages().next().await.unwrap().unwrap();
+                    assert_eq!((message.descriptors.len(), message.is_truncated()), (1, false));
+                    assert_eq!(message.length, message.data.len());
+                    message.data
+                }
+            };
+            assert_eq!(data[..], *number.to_string().as_bytes());
+            sending.await.unwrap();
+            readers.push(reader);
+        }
+        for reader in readers {
+            assert_eq!(all_of(reader), "", "whoever ignored it had it closed");
+        }
+        assert_eq!(aem_tests::proc::descriptors(), before);
+    });
+}
+
+#[test]
+fn datagrams_that_wait_keep_their_descriptors() {
+    on_both(async || {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let mut readers = Vec::new();
+        while ours.queued() < 100 {
+            let (reader, writer) = reader_and_writer();
+            drop(ours.send_with_descriptors("0123456789", [writer]));
+            readers.push(reader);
+        }
+        for reader in readers {
+            let message = theirs.recv_message().await.unwrap();
+            assert_eq!((message.data.len(), message.descriptors.len()), (10, 1));
+            drop(message);
+            assert_eq!(all_of(reader), "");
+        }
+    });
+}
+
+#[test]
+fn a_receiver_without_room_for_descriptors_is_told() {
+    on_both(async || {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let (reader, writer) = reader_and_writer();
+        ours.send_with_descriptors("full", [writer]).await.unwrap();
+        aem_tests::limits::limit_descriptors(3).unwrap();
+        let message = theirs.recv_message().await.unwrap();
+        aem_tests::limits::raise_descriptors().unwrap();
+        assert_eq!((&message.data[..], message.descriptors.len()), (&b"full"[..], 0));
+        assert!(message.descriptors_cut);
+        assert_eq!(all_of(reader), "");
+    });
 }
 
 #[test]

@@ -7,8 +7,12 @@
 
 #[path = "sources/descriptors.rs"]
 mod descriptors;
+#[path = "sources/files.rs"]
+mod files;
 #[path = "sources/foreign.rs"]
 mod foreign;
+#[path = "sources/messages.rs"]
+mod messages;
 #[path = "sources/network.rs"]
 mod network;
 #[path = "sources/processes.rs"]
@@ -298,6 +302,12 @@ suite! {
     accepts: crate::network::Accepts;
     chunks: crate::network::Bytes;
     receives: crate::network::Receives;
+    udp_datagrams: crate::messages::UdpDatagrams;
+    udp_messages: crate::messages::UdpMessages;
+    unix_incoming: crate::messages::UnixConnections;
+    unix_chunks: crate::messages::UnixBytes;
+    unix_messages: crate::messages::UnixMessages;
+    unix_datagrams: crate::messages::UnixLetters;
     readiness: crate::descriptors::Readable;
     attempts: crate::descriptors::Attempts;
     pipe_chunks: crate::processes::Bytes;
@@ -308,5 +318,7 @@ suite! {
     sleeps: crate::timers::Sleeper;
     ctrl_c: crate::signals::Interrupts;
     shutdown_requested: crate::signals::Requests;
+    watched_signals: crate::signals::Sent;
+    file_changes: crate::files::Creations;
     channel: crate::foreign::Channel;
 }

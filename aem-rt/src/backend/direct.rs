@@ -2,12 +2,13 @@
 //! bear with a kernel that has no room.
 
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::descriptor::Descriptor;
 use super::op::Answer;
 use crate::payload::SendQueue;
+use crate::sys::message::{self, Outgoing};
 use crate::sys::socket;
 
 /// So often in a row the kernel may say that it has no room for what we ask before that is an error.
@@ -61,12 +62,24 @@ pub(super) fn send(socket: &Descriptor, queue: &mut SendQueue) -> io::Result<(us
             let count = queue.io_slices(&mut slices);
             let slices = &slices[..count];
             let offered = slices.iter().map(|slice| slice.len()).sum();
-            (offered, socket::send_vectored(socket.as_fd(), slices))
+            (offered, send_pieces(socket, slices, queue.descriptors()))
         }
     };
     let n = result?;
     queue.advance(n);
     Ok((n, n < offered))
+}
+
+fn send_pieces(
+    socket: &Descriptor,
+    slices: &[IoSlice<'_>],
+    descriptors: &[OwnedFd],
+) -> io::Result<usize> {
+    if descriptors.is_empty() {
+        return socket::send_vectored(socket.as_fd(), slices);
+    }
+    let beside = Outgoing::descriptors(descriptors.iter().map(OwnedFd::as_fd));
+    message::send(socket.as_fd(), slices, None, &beside)
 }
 
 /// How many connections a listener accepts in a turn, so that a storm of them does not keep those

@@ -9,6 +9,7 @@
 //! When the last handle is dropped, the reactor sends what is left and closes the socket then.
 
 mod inbox;
+mod messages;
 mod outbox;
 
 use std::cell::{Cell, RefCell};
@@ -96,6 +97,8 @@ const LONE_SENDER: usize = 3;
 enum Receive {
     Idle,
     Armed(Token),
+    /// In its place one that only waits for data, which [`messages`] then receives.
+    Watching(Token),
     /// Cancelled, and not over.
     Ending(Token),
 }
@@ -238,7 +241,7 @@ impl Connection {
 
     /// Stops receiving; what was received until the op is over still arrives.
     fn disarm(&self) {
-        if let Receive::Armed(token) = self.receive.get() {
+        if let Receive::Armed(token) | Receive::Watching(token) = self.receive.get() {
             self.receive.set(Receive::Ending(token));
             self.reactor.cancel(token);
         }
@@ -291,8 +294,16 @@ impl Connection {
     /// Queues a payload behind all others, and gives the position behind it.
     #[inline]
     pub(super) fn push(self: &Rc<Self>, payload: Payload) -> io::Result<u64> {
+        self.push_by(|outbox| outbox.push(payload))
+    }
+
+    #[inline]
+    fn push_by(
+        self: &Rc<Self>,
+        push: impl FnOnce(&mut Outbox) -> Result<u64, (Payload, io::Error)>,
+    ) -> io::Result<u64> {
         home::check_unless_outside(&self.reactor)?;
-        let pushed = self.both.borrow_mut().outbox.push(payload);
+        let pushed = push(&mut self.both.borrow_mut().outbox);
         // The payload is dropped here, after the borrow, as it may be anyone's.
         let position = pushed.map_err(|(_payload, error)| error)?;
         self.make_due();
@@ -507,7 +518,7 @@ impl Sink for Connection {
     fn complete(self: Rc<Self>, completion: Completion, wakes: &mut Wakes) {
         let token = completion.token;
         match self.receive.get() {
-            Receive::Armed(own) | Receive::Ending(own) if own == token => {
+            Receive::Armed(own) | Receive::Watching(own) | Receive::Ending(own) if own == token => {
                 return self.received(completion, wakes);
             }
             _ => {}

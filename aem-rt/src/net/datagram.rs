@@ -10,6 +10,7 @@
 //! with an outcome of its own.
 
 mod queue;
+mod verbs;
 
 use std::cell::RefCell;
 use std::io;
@@ -17,36 +18,57 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::datagram::queue::Queue;
+use queue::Queue;
 pub use queue::SendingTo;
+pub(super) use verbs::datagram_verbs;
 
-use crate::chunk::Chunk;
 use crate::fd::{AsyncFd, Interest};
 use crate::payload::Payload;
 use crate::reactor::{Reactor, home};
 use crate::runtime::context;
+use crate::sys::message::Control;
 
 /// The most that one datagram is given room for. No UDP one is as large, nor a Unix one, unless a program
 /// with the rights for it has its kernel buffer larger than the system allows others. Pages that no datagram
 /// reached are not resident.
-pub(super) const LARGEST: usize = 1 << 19;
+const LARGEST: usize = 1 << 19;
 
-thread_local! {
-    /// What datagrams are received into, one after the other.
-    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+/// What messages are received into, one after the other.
+pub(super) struct Room {
+    pub(super) bytes: Vec<u8>,
+    pub(super) control: Control,
 }
 
-/// A socket of the standard library's that sends and receives datagrams.
+thread_local! {
+    /// The one of this thread.
+    static ROOM: RefCell<Option<Box<Room>>> = const { RefCell::new(None) };
+}
+
+/// Lends the room of this thread.
+pub(super) fn with_room<R>(act: impl FnOnce(&mut Room) -> R) -> R {
+    ROOM.with_borrow_mut(|room| {
+        act(room.get_or_insert_with(|| {
+            Box::new(Room { bytes: vec![0; LARGEST], control: Control::default() })
+        }))
+    })
+}
+
+/// A socket that sends and receives datagrams.
 pub(super) trait DatagramSocket: AsFd + 'static {
-    type Address: 'static;
+    /// A datagram that has come.
+    type Message: 'static;
+    /// What a datagram is sent with: where to, and what is beside it.
+    type Envelope: 'static;
 
     /// Whether a peer that has no room is waited for, however long: if not, what cannot be sent though the
     /// socket has room never will be.
     const WAITS_FOR_PEER: bool;
 
-    fn receive(&self, room: &mut [u8]) -> io::Result<(usize, Self::Address)>;
-    /// To the peer that it is connected with, if no address is given.
-    fn send_one(&self, bytes: &[u8], to: Option<&Self::Address>) -> io::Result<usize>;
+    /// The next one; with what came `beside` it, if that is wanted.
+    fn receive(&self, room: &mut Room, beside: bool) -> io::Result<Self::Message>;
+    /// Whether there are more that the kernel no longer tells of.
+    fn has_more(&self) -> bool;
+    fn send_one(&self, bytes: &[u8], envelope: &Self::Envelope) -> io::Result<usize>;
     fn make_nonblocking(&self) -> io::Result<()>;
 }
 
@@ -54,7 +76,7 @@ pub(super) trait DatagramSocket: AsFd + 'static {
 pub(super) struct Carrier<T: DatagramSocket> {
     reactor: Rc<Reactor>,
     fd: AsyncFd<T>,
-    queue: Queue<T::Address>,
+    queue: Queue<T::Envelope>,
 }
 
 impl<T: DatagramSocket> Carrier<T> {
@@ -86,46 +108,50 @@ impl<T: DatagramSocket> Carrier<T> {
     pub(super) fn poll_receive(
         &self,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(Chunk, T::Address)>> {
+        beside: bool,
+    ) -> Poll<io::Result<T::Message>> {
         home::check(&self.reactor)?;
-        self.fd.poll_io(cx, Interest::READABLE, |socket| {
-            ROOM.with_borrow_mut(|room| {
-                if room.is_empty() {
-                    *room = vec![0; LARGEST];
-                }
-                let (n, peer) = socket.receive(room)?;
-                Ok((Chunk::from(room[..n].to_vec()), peer))
-            })
-        })
+        let received = self.fd.poll_io(cx, Interest::READABLE, |socket| {
+            with_room(|room| socket.receive(room, beside))
+        });
+        if received.is_ready() && self.socket().has_more() {
+            // The kernel has nothing to say to others who wait.
+            self.fd.wake_readers();
+        }
+        received
     }
 
     /// The next datagram, for a source: one that a handler drains is held back while too much is queued, as a
     /// handler that answers more than the kernel takes would fill our memory.
-    pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Chunk, T::Address)>> {
+    pub(super) fn poll_next(
+        &self,
+        cx: &mut Context<'_>,
+        beside: bool,
+    ) -> Poll<io::Result<T::Message>> {
         if context::draining() {
             ready!(self.queue.poll_room(cx));
         }
-        self.poll_receive(cx)
+        self.poll_receive(cx, beside)
     }
 
     /// Sends at once if nothing waits and there is room, else queues.
-    pub(super) fn post(self: &Rc<Self>, payload: Payload, to: Option<T::Address>) -> SendingTo {
+    pub(super) fn post(self: &Rc<Self>, payload: Payload, envelope: T::Envelope) -> SendingTo {
         if let Err(error) = home::check(&self.reactor) {
             return SendingTo::sent(Err(error));
         }
         if self.queue.is_idle() {
-            match self.try_send(&payload, to.as_ref()) {
+            match self.try_send(&payload, &envelope) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return SendingTo::sent(result),
             }
         }
-        queue::push(self, payload, to)
+        queue::push(self, payload, envelope)
     }
 
-    fn try_send(&self, payload: &Payload, to: Option<&T::Address>) -> io::Result<()> {
+    fn try_send(&self, payload: &Payload, envelope: &T::Envelope) -> io::Result<()> {
         self.reactor.check_process()?;
         loop {
-            match self.socket().send_one(payload.as_slice(), to) {
+            match self.socket().send_one(payload.as_slice(), envelope) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 sent => return sent.map(drop),
             }
@@ -133,12 +159,18 @@ impl<T: DatagramSocket> Carrier<T> {
     }
 }
 
-/// Whether an error is about one peer, and the socket goes on.
-pub(super) fn is_of_a_peer(error: &io::Error) -> bool {
+/// What a datagram that was cut short is to those who did not ask to be told of that.
+pub(super) fn cut_short(len: usize) -> io::Error {
+    let text = format!("a datagram of {len} bytes was cut short");
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+/// Whether an error is about one peer or one datagram, and the socket goes on.
+pub(super) fn is_of_one(error: &io::Error) -> bool {
     use libc::{
         ECONNREFUSED, ECONNRESET, EHOSTDOWN, EHOSTUNREACH, EMSGSIZE, ENETDOWN, ENETUNREACH,
     };
-    matches!(
+    let of_a_peer = matches!(
         error.raw_os_error(),
         Some(
             ECONNREFUSED
@@ -149,7 +181,8 @@ pub(super) fn is_of_a_peer(error: &io::Error) -> bool {
                 | ENETDOWN
                 | ENETUNREACH
         )
-    )
+    );
+    of_a_peer || error.kind() == io::ErrorKind::InvalidData
 }
 
 #[cfg(test)]

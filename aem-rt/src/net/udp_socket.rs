@@ -1,24 +1,30 @@
 //! UDP: datagrams as events, and sends that need not be awaited (`net/datagram.rs`).
 
-use std::fmt;
-use std::future::poll_fn;
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+mod message;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket as Socket};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 
-use futures::stream::{FusedStream, Stream};
+use socket2::{SockAddr, SockRef};
 
-use super::datagram::{Carrier, DatagramSocket, SendingTo, is_of_a_peer};
+use super::datagram::{Carrier, DatagramSocket, Room, SendingTo, datagram_verbs, is_of_one};
+use super::messages::Messages;
 use crate::chunk::Chunk;
 use crate::payload::Payload;
 use crate::runtime::context;
+use crate::sys::message::{self as sys, Outgoing};
+pub use message::{Ecn, PacketInfo, UdpMessage};
+
+/// The source of a socket's datagrams: see [`UdpSocket::datagrams`].
+pub type Datagrams = Messages<(Chunk, SocketAddr)>;
 
 /// A UDP socket.
 ///
-/// Clones are handles of the same socket, which closes when the last of them is gone, its [`Datagrams`]
+/// Clones are handles of the same socket, which closes when the last of them is gone, its sources
 /// among them, and what is queued has left.
 ///
 /// ```
@@ -45,28 +51,78 @@ use crate::runtime::context;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct UdpSocket(pub(super) Rc<Carrier<std::net::UdpSocket>>);
+pub struct UdpSocket(pub(super) Rc<Carrier<Udp>>);
 
-impl DatagramSocket for std::net::UdpSocket {
-    type Address = SocketAddr;
+/// The socket, and what it has received and nobody has taken.
+pub(super) struct Udp {
+    socket: Socket,
+    /// Whether several datagrams may come as one.
+    gro: Cell<bool>,
+    /// The datagrams that came with the last one, in one message of the kernel's.
+    rest: RefCell<VecDeque<UdpMessage>>,
+}
+
+/// What a datagram is sent with. To the peer that the socket is connected with, if no address is given.
+#[derive(Default)]
+pub(super) struct Envelope {
+    to: Option<SocketAddr>,
+    via: Option<PacketInfo>,
+}
+
+impl DatagramSocket for Udp {
+    type Message = UdpMessage;
+    type Envelope = Envelope;
 
     const WAITS_FOR_PEER: bool = false;
 
-    fn receive(&self, room: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.recv_from(room)
+    fn receive(&self, room: &mut Room, beside: bool) -> io::Result<UdpMessage> {
+        if let Some(next) = self.rest.borrow_mut().pop_front() {
+            return Ok(next);
+        }
+        if !beside && !self.gro.get() {
+            // Cheaper by a fifth than to ask for what comes beside it.
+            let (n, peer) = self.socket.recv_from(&mut room.bytes)?;
+            return Ok(UdpMessage::plain(&room.bytes[..n], peer));
+        }
+        let received = sys::receive(self.as_fd(), &mut room.bytes, Some(&mut room.control))?;
+        let bytes = &room.bytes[..received.len.min(room.bytes.len())];
+        let segment = received.beside.segment.filter(|segment| *segment > 0);
+        let mut segments = bytes.chunks(segment.unwrap_or(usize::MAX));
+        let first = UdpMessage::new(segments.next().unwrap_or_default(), &received)?;
+        for segment in segments {
+            self.rest.borrow_mut().push_back(UdpMessage::new(segment, &received)?);
+        }
+        Ok(first)
     }
 
-    fn send_one(&self, bytes: &[u8], to: Option<&SocketAddr>) -> io::Result<usize> {
-        match to {
-            Some(to) => self.send_to(bytes, to),
-            None => self.send(bytes),
+    fn has_more(&self) -> bool {
+        !self.rest.borrow().is_empty()
+    }
+
+    fn send_one(&self, bytes: &[u8], envelope: &Envelope) -> io::Result<usize> {
+        match envelope {
+            Envelope { to: Some(to), via: None } => self.socket.send_to(bytes, to),
+            Envelope { to: None, .. } => self.socket.send(bytes),
+            Envelope { to: Some(to), via: Some(via) } => {
+                let source = Outgoing::source(via.address_for(to), via.interface);
+                let to = SockAddr::from(*to);
+                sys::send(self.as_fd(), &[IoSlice::new(bytes)], Some(&to), &source)
+            }
         }
     }
 
     fn make_nonblocking(&self) -> io::Result<()> {
-        self.set_nonblocking(true)
+        self.socket.set_nonblocking(true)
     }
 }
+
+impl AsFd for Udp {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+datagram_verbs!(UdpSocket, SocketAddr, UdpMessage, is_of_one);
 
 impl UdpSocket {
     /// Binds to an address; of several, to the first that can be bound.
@@ -83,7 +139,7 @@ impl UdpSocket {
     /// Outside of a runtime.
     pub fn bind(addresses: impl ToSocketAddrs) -> io::Result<UdpSocket> {
         context::reactor().check_open()?;
-        UdpSocket::from_std(std::net::UdpSocket::bind(addresses)?)
+        UdpSocket::from_std(Socket::bind(addresses)?)
     }
 
     /// Takes over a socket of the standard library, and makes it non-blocking.
@@ -95,8 +151,10 @@ impl UdpSocket {
     /// # Panics
     ///
     /// Outside of a runtime.
-    pub fn from_std(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
-        Carrier::new(socket).map(UdpSocket)
+    pub fn from_std(socket: Socket) -> io::Result<UdpSocket> {
+        let gro = sys::option(socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO);
+        let gro = Cell::new(gro.is_ok_and(|gro| gro != 0));
+        Carrier::new(Udp { socket, gro, rest: RefCell::default() }).map(UdpSocket)
     }
 
     /// Has the socket speak with this peer only: others are not heard, and [`send`](Self::send) needs no
@@ -107,42 +165,6 @@ impl UdpSocket {
     /// Those of the last address that was tried, or `InvalidInput` if there was none.
     pub fn connect(&self, addresses: impl ToSocketAddrs) -> io::Result<()> {
         self.std().connect(addresses)
-    }
-
-    /// The next datagram, whole, and who sent it. It may be empty: that is a datagram, too.
-    ///
-    /// # Errors
-    ///
-    /// Of a connected socket: what became of a datagram that was sent, as `ConnectionRefused` if nobody
-    /// listens there. The next call goes on. Others are the socket's own.
-    ///
-    /// # Cancel safety
-    ///
-    /// A datagram that arrives too late stays in the socket for the next call (KEPT).
-    pub async fn recv_from(&self) -> io::Result<(Chunk, SocketAddr)> {
-        poll_fn(|cx| self.0.poll_receive(cx)).await
-    }
-
-    /// The next datagram of a [connected](Self::connect) socket.
-    ///
-    /// # Errors
-    ///
-    /// As for [`recv_from`](Self::recv_from).
-    ///
-    /// # Cancel safety
-    ///
-    /// As for [`recv_from`](Self::recv_from).
-    pub async fn recv(&self) -> io::Result<Chunk> {
-        Ok(self.recv_from().await?.0)
-    }
-
-    /// The datagrams as a source.
-    ///
-    /// An error that concerns one peer, as `ConnectionRefused`, is an event like others; it ends with one of
-    /// the socket's own. Drained by a handler, it is not read while more is [queued](Self::queued) than the
-    /// [high-water mark](Self::set_high_water). Several of one socket share its datagrams.
-    pub fn datagrams(&self) -> Datagrams {
-        Datagrams { socket: self.clone(), ended: false }
     }
 
     /// Sends a datagram, and returns at once. One for which the kernel has no room waits for it, with those
@@ -161,7 +183,7 @@ impl UdpSocket {
     ///
     /// It is sent whether or not the future is awaited to its end.
     pub fn send_to(&self, payload: impl Into<Payload>, peer: SocketAddr) -> SendingTo {
-        self.0.post(payload.into(), Some(peer))
+        self.0.post(payload.into(), Envelope { to: Some(peer), via: None })
     }
 
     /// As [`send_to`](Self::send_to), to the peer of a [connected](Self::connect) socket.
@@ -174,19 +196,43 @@ impl UdpSocket {
     ///
     /// As for [`send_to`](Self::send_to).
     pub fn send(&self, payload: impl Into<Payload>) -> SendingTo {
-        self.0.post(payload.into(), None)
+        self.0.post(payload.into(), Envelope::default())
     }
 
-    /// How many bytes of datagrams wait here for the kernel to have room.
-    #[must_use]
-    pub fn queued(&self) -> usize {
-        self.0.queued()
-    }
-
-    /// Sets how much may wait before [`datagrams`](Self::datagrams) that a handler drains are held back: 256
-    /// KiB unless set, `None` for any amount.
-    pub fn set_high_water(&self, bytes: impl Into<Option<usize>>) {
-        self.0.set_high_water(bytes.into());
+    /// As [`send_to`](Self::send_to), from an address of ours and by an interface, as a server with several
+    /// addresses answers from the one that it was asked at:
+    ///
+    /// ```
+    /// # #[aem::main] async fn main() -> std::io::Result<()> {
+    /// use aem::net::UdpSocket;
+    ///
+    /// let server = UdpSocket::bind("0.0.0.0:0")?;
+    /// server.set_recv_packet_info(true)?;
+    /// let port = server.local_addr()?.port();
+    /// let client = UdpSocket::bind("127.0.0.1:0")?;
+    /// client.send_to("hello", ([127, 7, 7, 7], port).into()).await?;
+    ///
+    /// let asked = server.recv_message().await?;
+    /// let info = asked.packet_info.expect("as it was asked for");
+    /// server.send_via("hello yourself", asked.from, info).await?;
+    /// assert_eq!(client.recv_from().await?.1.ip(), info.address);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`send_to`](Self::send_to), and `InvalidInput` if the address is none of ours.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`send_to`](Self::send_to).
+    pub fn send_via(
+        &self,
+        payload: impl Into<Payload>,
+        peer: SocketAddr,
+        via: PacketInfo,
+    ) -> SendingTo {
+        self.0.post(payload.into(), Envelope { to: Some(peer), via: Some(via) })
     }
 
     /// The address of this end.
@@ -273,48 +319,83 @@ impl UdpSocket {
         }
     }
 
-    fn std(&self) -> &std::net::UdpSocket {
-        self.0.socket()
-    }
-}
-
-impl AsFd for UdpSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.std().as_fd()
-    }
-}
-
-impl fmt::Debug for UdpSocket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = f.debug_struct("UdpSocket");
-        text.field("local_addr", &self.local_addr().ok()).field("queued", &self.queued()).finish()
-    }
-}
-
-/// The source of a socket's datagrams, made by [`UdpSocket::datagrams`].
-#[derive(Debug)]
-#[must_use = "datagrams come only while somebody takes them"]
-pub struct Datagrams {
-    socket: UdpSocket,
-    ended: bool,
-}
-
-impl Stream for Datagrams {
-    type Item = io::Result<(Chunk, SocketAddr)>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        if this.ended {
-            return Poll::Ready(None);
+    /// Whether [messages](UdpMessage::packet_info) tell by which address and interface they came: no unless
+    /// set.
+    ///
+    /// # Errors
+    ///
+    /// None today.
+    pub fn set_recv_packet_info(&self, told: bool) -> io::Result<()> {
+        if self.is_v6()? {
+            return self.set(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, told.into());
         }
-        let received = ready!(this.socket.0.poll_next(cx));
-        this.ended = received.as_ref().is_err_and(|error| !is_of_a_peer(error));
-        Poll::Ready(Some(received))
+        self.set(libc::IPPROTO_IP, libc::IP_PKTINFO, told.into())
     }
-}
 
-impl FusedStream for Datagrams {
-    fn is_terminated(&self) -> bool {
-        self.ended
+    /// Whether [messages](UdpMessage::ecn) tell of congestion on their way: no unless set.
+    ///
+    /// # Errors
+    ///
+    /// None today.
+    pub fn set_recv_ecn(&self, told: bool) -> io::Result<()> {
+        if self.is_v6()? {
+            self.set(libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, told.into())?;
+        }
+        // Of an IPv6 socket, too: it may be spoken to by IPv4.
+        self.set(libc::IPPROTO_IP, libc::IP_RECVTOS, told.into())
+    }
+
+    /// What datagrams that are sent from now on say of congestion: [`Ecn::NotCapable`] unless set. The rest
+    /// of their traffic class stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// None today.
+    pub fn set_ecn(&self, ecn: Ecn) -> io::Result<()> {
+        let options = SockRef::from(self.std());
+        let of = |class: u32| (class & !Ecn::MASK | ecn as u32) as libc::c_int;
+        if self.is_v6()? {
+            let class = of(options.tclass_v6()?);
+            self.set(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, class)?;
+        }
+        self.set(libc::IPPROTO_IP, libc::IP_TOS, of(options.tos_v4()?))
+    }
+
+    /// Whether the kernel may hand over several datagrams of one peer at a time (generic receive offload): no
+    /// unless set. They are events of their own all the same.
+    ///
+    /// Where datagrams come in trains, as those of QUIC do, each then costs a quarter to receive; others cost
+    /// up to a quarter more (`benches/README.md`).
+    ///
+    /// # Errors
+    ///
+    /// `ENOPROTOOPT` before Linux 5.0.
+    pub fn set_gro(&self, allowed: bool) -> io::Result<()> {
+        self.set(libc::SOL_UDP, libc::UDP_GRO, allowed.into())?;
+        // What is in the socket already may have come together.
+        self.0.socket().gro.set(allowed || self.0.socket().gro.get());
+        Ok(())
+    }
+
+    /// How many datagrams the kernel has dropped that came to this socket, for want of room or as they were
+    /// damaged; it begins again at 2³².
+    ///
+    /// # Errors
+    ///
+    /// `ENOPROTOOPT` before Linux 4.12.
+    pub fn dropped(&self) -> io::Result<u32> {
+        sys::dropped(self.as_fd())
+    }
+
+    fn set(&self, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+        sys::set_option(self.as_fd(), level, name, value)
+    }
+
+    fn is_v6(&self) -> io::Result<bool> {
+        Ok(self.local_addr()?.is_ipv6())
+    }
+
+    fn std(&self) -> &Socket {
+        &self.0.socket().socket
     }
 }

@@ -1,29 +1,30 @@
-//! Datagrams between programs of one machine (`net/datagram.rs`): what UDP is, but that none is lost, and
-//! that a peer who has no room is waited for.
+//! Datagrams between programs of one machine (`net/datagram.rs`): what UDP is, but that none is lost, that a
+//! peer who has no room is waited for, and that descriptors can be sent along.
 
-use std::fmt;
-use std::future::poll_fn;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{SocketAddr, UnixDatagram as Socket};
 use std::path::Path;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 
-use futures::stream::{FusedStream, Stream};
-use socket2::SockRef;
+use socket2::{SockAddr, SockRef};
 
 use super::credentials::Credentials;
-use super::datagram::{Carrier, DatagramSocket, SendingTo, is_of_a_peer};
+use super::datagram::{Carrier, DatagramSocket, Room, SendingTo, datagram_verbs, is_of_one};
+use super::messages::Messages;
+use super::unix_message::{Descriptors, UnixMessage};
+use super::{unix_address, unix_sock_addr};
 use crate::chunk::Chunk;
 use crate::payload::Payload;
-use crate::sys::socket;
+use crate::sys::message;
+
+/// The source of a socket's datagrams: see [`UnixDatagram::datagrams`].
+pub type UnixDatagrams = Messages<(Chunk, SocketAddr)>;
 
 /// A Unix socket for datagrams.
 ///
 /// Clones are handles of the same socket, which closes when the last of them is gone, its
-/// [`UnixDatagrams`] among them, and what is queued has left. A datagram is whole or not there; none is lost
+/// sources among them, and what is queued has left. A datagram is whole or not there; none is lost
 /// on its way, but with a socket that closes.
 ///
 /// ```
@@ -38,31 +39,42 @@ use crate::sys::socket;
 #[derive(Clone)]
 pub struct UnixDatagram(Rc<Carrier<Socket>>);
 
+/// What a datagram is sent with. To the peer that the socket is connected with, if no address is given.
+#[derive(Default)]
+pub(super) struct Envelope {
+    to: Option<SockAddr>,
+    descriptors: Descriptors,
+}
+
 impl DatagramSocket for Socket {
-    type Address = SocketAddr;
+    type Message = UnixMessage;
+    type Envelope = Envelope;
 
     const WAITS_FOR_PEER: bool = true;
 
-    fn receive(&self, room: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (n, peer) = socket::receive_datagram(self.as_fd(), room)?;
-        if n > room.len() {
-            let text = format!("a datagram of {n} bytes was cut short at {}", room.len());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
-        Ok((n, super::unix_address(&peer)?))
+    fn receive(&self, room: &mut Room, beside: bool) -> io::Result<UnixMessage> {
+        let control = beside.then_some(&mut room.control);
+        let received = message::receive(self.as_fd(), &mut room.bytes, control)?;
+        let from = unix_address(&received.from)?;
+        Ok(UnixMessage::new(received, &room.bytes, from))
     }
 
-    fn send_one(&self, bytes: &[u8], to: Option<&SocketAddr>) -> io::Result<usize> {
-        match to {
-            Some(to) => self.send_to_addr(bytes, to),
-            None => self.send(bytes),
-        }
+    fn has_more(&self) -> bool {
+        false
+    }
+
+    fn send_one(&self, bytes: &[u8], envelope: &Envelope) -> io::Result<usize> {
+        let Envelope { to, descriptors } = envelope;
+        let beside = descriptors.to_outgoing();
+        message::send(self.as_fd(), &[IoSlice::new(bytes)], to.as_ref(), &beside)
     }
 
     fn make_nonblocking(&self) -> io::Result<()> {
         self.set_nonblocking(true)
     }
 }
+
+datagram_verbs!(UnixDatagram, SocketAddr, UnixMessage, is_of_one);
 
 impl UnixDatagram {
     /// Makes a socket file, which others send to. It stays when the socket is gone: see
@@ -152,43 +164,6 @@ impl UnixDatagram {
         self.0.socket().connect_addr(address)
     }
 
-    /// The next datagram, whole, and who sent it, who may have no name. It may be empty: that is a datagram,
-    /// too.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidData` for a datagram larger than half a megabyte, which is lost; the next call goes on. What
-    /// a peer's end leads to, as `ConnectionReset`, of a connected socket. Others are the socket's own.
-    ///
-    /// # Cancel safety
-    ///
-    /// A datagram that arrives too late stays in the socket for the next call (KEPT).
-    pub async fn recv_from(&self) -> io::Result<(Chunk, SocketAddr)> {
-        poll_fn(|cx| self.0.poll_receive(cx)).await
-    }
-
-    /// The next datagram.
-    ///
-    /// # Errors
-    ///
-    /// As for [`recv_from`](Self::recv_from).
-    ///
-    /// # Cancel safety
-    ///
-    /// As for [`recv_from`](Self::recv_from).
-    pub async fn recv(&self) -> io::Result<Chunk> {
-        Ok(self.recv_from().await?.0)
-    }
-
-    /// The datagrams as a source.
-    ///
-    /// An error that concerns one peer or datagram is an event like others; it ends with one of the socket's
-    /// own. Drained by a handler, it is not read while more is [queued](Self::queued) than the
-    /// [high-water mark](Self::set_high_water). Several of one socket share its datagrams.
-    pub fn datagrams(&self) -> UnixDatagrams {
-        UnixDatagrams { socket: self.clone(), ended: false }
-    }
-
     /// Sends a datagram to the socket of this path, and returns at once. One for which there is no room waits
     /// for it, with those that were sent after it behind it, whoever they are for.
     ///
@@ -205,7 +180,7 @@ impl UnixDatagram {
     /// It is sent whether or not the future is awaited to its end.
     pub fn send_to(&self, payload: impl Into<Payload>, path: impl AsRef<Path>) -> SendingTo {
         match SocketAddr::from_pathname(path) {
-            Ok(address) => self.0.post(payload.into(), Some(address)),
+            Ok(address) => self.post(payload, Some(&address), []),
             Err(error) => SendingTo::sent(Err(error)),
         }
     }
@@ -220,7 +195,7 @@ impl UnixDatagram {
     ///
     /// As for [`send_to`](Self::send_to).
     pub fn send_to_addr(&self, payload: impl Into<Payload>, address: &SocketAddr) -> SendingTo {
-        self.0.post(payload.into(), Some(address.clone()))
+        self.post(payload, Some(address), [])
     }
 
     /// As [`send_to`](Self::send_to), to the peer of a [connected](Self::connect) socket.
@@ -233,19 +208,78 @@ impl UnixDatagram {
     ///
     /// As for [`send_to`](Self::send_to).
     pub fn send(&self, payload: impl Into<Payload>) -> SendingTo {
-        self.0.post(payload.into(), None)
+        self.post(payload, None, [])
     }
 
-    /// How many bytes of datagrams wait here for room.
-    #[must_use]
-    pub fn queued(&self) -> usize {
-        self.0.queued()
+    /// As [`send`](Self::send), with descriptors, of which the receiver gets duplicates in
+    /// [`UnixMessage::descriptors`]; ours are closed when they are sent, or the sending has failed.
+    ///
+    /// ```
+    /// # #[aem::main] async fn main() -> std::io::Result<()> {
+    /// use std::io::{Read, Write};
+    ///
+    /// let (ours, theirs) = aem::net::UnixDatagram::pair()?;
+    /// let (mut reader, writer) = std::io::pipe()?;
+    /// ours.send_with_descriptors("write to this", [writer.into()]).await?;
+    ///
+    /// let mut message = theirs.recv_message().await?;
+    /// let writer = message.descriptors.pop().expect("it was sent along");
+    /// std::io::PipeWriter::from(writer).write_all(b"hello")?;
+    /// let mut text = String::new();
+    /// reader.read_to_string(&mut text)?;
+    /// assert_eq!(text, "hello");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send); `InvalidInput` for more than 253 descriptors, and `ETOOMANYREFS` while
+    /// too many are on their way.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`send`](Self::send).
+    pub fn send_with_descriptors(
+        &self,
+        payload: impl Into<Payload>,
+        descriptors: impl IntoIterator<Item = OwnedFd>,
+    ) -> SendingTo {
+        self.post(payload, None, descriptors)
     }
 
-    /// Sets how much may wait before [`datagrams`](Self::datagrams) that a handler drains are held back: 256
-    /// KiB unless set, `None` for any amount.
-    pub fn set_high_water(&self, bytes: impl Into<Option<usize>>) {
-        self.0.set_high_water(bytes.into());
+    /// [`send_with_descriptors`](Self::send_with_descriptors) to an address.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send_to_addr`](Self::send_to_addr) and
+    /// [`send_with_descriptors`](Self::send_with_descriptors).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`send`](Self::send).
+    pub fn send_to_addr_with_descriptors(
+        &self,
+        payload: impl Into<Payload>,
+        address: &SocketAddr,
+        descriptors: impl IntoIterator<Item = OwnedFd>,
+    ) -> SendingTo {
+        self.post(payload, Some(address), descriptors)
+    }
+
+    fn post(
+        &self,
+        payload: impl Into<Payload>,
+        to: Option<&SocketAddr>,
+        descriptors: impl IntoIterator<Item = OwnedFd>,
+    ) -> SendingTo {
+        let envelope = to
+            .map(unix_sock_addr)
+            .transpose()
+            .and_then(|to| Ok(Envelope { to, descriptors: Descriptors::new(descriptors)? }));
+        match envelope {
+            Ok(envelope) => self.0.post(payload.into(), envelope),
+            Err(error) => SendingTo::sent(Err(error)),
+        }
     }
 
     /// Who is at the other end of a [pair](Self::pair).
@@ -263,7 +297,7 @@ impl UnixDatagram {
     ///
     /// None today.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        super::unix_address(&SockRef::from(self).local_addr()?)
+        unix_address(&SockRef::from(self).local_addr()?)
     }
 
     /// The address of the peer that it is [connected](Self::connect) with.
@@ -272,49 +306,6 @@ impl UnixDatagram {
     ///
     /// `NotConnected` if there is none.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        super::unix_address(&SockRef::from(self).peer_addr()?)
-    }
-}
-
-impl AsFd for UnixDatagram {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.socket().as_fd()
-    }
-}
-
-impl fmt::Debug for UnixDatagram {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = f.debug_struct("UnixDatagram");
-        text.field("local_addr", &self.local_addr().ok()).field("queued", &self.queued()).finish()
-    }
-}
-
-/// The source of a socket's datagrams, made by [`UnixDatagram::datagrams`].
-#[derive(Debug)]
-#[must_use = "datagrams come only while somebody takes them"]
-pub struct UnixDatagrams {
-    socket: UnixDatagram,
-    ended: bool,
-}
-
-impl Stream for UnixDatagrams {
-    type Item = io::Result<(Chunk, SocketAddr)>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        if this.ended {
-            return Poll::Ready(None);
-        }
-        let received = ready!(this.socket.0.poll_next(cx));
-        let goes_on =
-            |error: &io::Error| is_of_a_peer(error) || error.kind() == io::ErrorKind::InvalidData;
-        this.ended = received.as_ref().is_err_and(|error| !goes_on(error));
-        Poll::Ready(Some(received))
-    }
-}
-
-impl FusedStream for UnixDatagrams {
-    fn is_terminated(&self) -> bool {
-        self.ended
+        unix_address(&SockRef::from(self).peer_addr()?)
     }
 }

@@ -3,6 +3,7 @@
 //! What a [`UnixStream`] does it shares with [`TcpStream`](super::TcpStream) (`net/connection.rs`): chunks
 //! in, payloads out, bounds on both sides, and the same promises.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::SocketAddr;
@@ -15,8 +16,13 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::connecting::connect;
 use super::connection::Connection;
 use super::credentials::Credentials;
-use super::verbs::stream_verbs;
+use super::messages::Messages;
+use super::sending::Sending;
+use super::unix_message::{Descriptors, UnixMessage};
+use super::verbs::{ReadWait, stream_verbs};
+use super::waiters::{WaitId, WaitList};
 use crate::backend::Attach;
+use crate::payload::Payload;
 use crate::runtime::context;
 use crate::time::sleep;
 
@@ -30,7 +36,7 @@ const LONGEST_REST: Duration = Duration::from_millis(100);
 /// A connection between two programs of this machine.
 ///
 /// Clones are handles of the same connection. It closes when the last of them is gone, its
-/// [`Chunks`](super::Chunks) and [`Sending`](super::Sending)s among them; bytes that are queued then are
+/// [`Chunks`](super::Chunks) and [`Sending`]s among them; bytes that are queued then are
 /// still sent, unless the peer takes none of them for half a minute.
 ///
 /// ```
@@ -146,6 +152,85 @@ impl UnixStream {
         Ok(UnixStream::new(reactor, socket))
     }
 
+    /// The next bytes, with the descriptors that were sent along with the first of them, or with one close
+    /// behind it; without any bytes at the end of the file.
+    ///
+    /// Descriptors that came beside bytes which [`recv`](Self::recv) or [`chunks`](Self::chunks) received
+    /// are closed, so a peer that sends some is read by this from the first byte on.
+    ///
+    /// # Errors
+    ///
+    /// As for [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// What arrives too late stays in the stream for the next call (KEPT).
+    pub async fn recv_message(&self) -> io::Result<UnixMessage> {
+        let mut wait = ReadWait { stream: &self.0, id: WaitId::default() };
+        poll_fn(|cx| self.0.poll_message(cx, &mut wait.id)).await
+    }
+
+    /// What [`recv_message`](Self::recv_message) gives as a source, which ends at the end of the file or with
+    /// the first error. It does not look at what is [queued](Self::queued).
+    pub fn messages(&self) -> Messages<UnixMessage> {
+        let mut reading = MessageWait { stream: self.clone(), id: WaitId::default() };
+        Messages::new(
+            |_| false,
+            move |cx| {
+                let MessageWait { stream, id } = &mut reading;
+                stream.0.poll_message(cx, id).map(|message| match message {
+                    Ok(message) if message.data.is_empty() => None,
+                    message => Some(message),
+                })
+            },
+        )
+    }
+
+    /// As [`send`](Self::send), with descriptors, of which the receiver gets duplicates in
+    /// [`UnixMessage::descriptors`]; ours are closed when the bytes are with the kernel, or never will be.
+    ///
+    /// ```
+    /// # #[aem::main] async fn main() -> std::io::Result<()> {
+    /// use std::io::Read;
+    ///
+    /// let (ours, theirs) = aem::net::UnixStream::pair()?;
+    /// let (reader, writer) = std::io::pipe()?;
+    /// ours.send_with_descriptors("read this", [reader.into()]);
+    ///
+    /// let mut message = theirs.recv_message().await?;
+    /// assert_eq!(&message.data[..], b"read this");
+    /// let reader = message.descriptors.pop().expect("it was sent along");
+    /// drop(writer);
+    /// assert_eq!(std::io::PipeReader::from(reader).read(&mut [0])?, 0);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send); `InvalidInput` for more than 253 descriptors and for some without a
+    /// byte to go with, which end nothing. `ETOOMANYREFS`, as too many are on their way, ends the stream.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`send`](Self::send).
+    pub fn send_with_descriptors(
+        &self,
+        payload: impl Into<Payload>,
+        descriptors: impl IntoIterator<Item = OwnedFd>,
+    ) -> Sending {
+        let payload = payload.into();
+        let position =
+            Descriptors::new(descriptors).and_then(|descriptors| match descriptors.into_vec() {
+                none if none.is_empty() => self.0.push(payload),
+                _ if payload.is_empty() => {
+                    let text = "descriptors go with a byte of a stream, and there is none";
+                    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+                }
+                descriptors => self.0.push_with(payload, descriptors),
+            });
+        Sending::new(&self.0, position)
+    }
+
     /// Who is at the other end: the process and user that connected, listened, or made the pair, as they
     /// were then.
     ///
@@ -172,6 +257,18 @@ impl UnixStream {
     /// If the socket is closed.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         super::unix_address(&self.socket().local_addr()?)
+    }
+}
+
+/// The wait of a source of messages.
+struct MessageWait {
+    stream: UnixStream,
+    id: WaitId,
+}
+
+impl Drop for MessageWait {
+    fn drop(&mut self) {
+        self.stream.0.readers().forget(&self.id);
     }
 }
 

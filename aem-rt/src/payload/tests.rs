@@ -1,5 +1,7 @@
 //! What goes in comes out, in order and once, however the kernel takes it.
 
+use std::os::fd::AsFd;
+
 use super::*;
 
 /// All that is left, as the kernel would see it.
@@ -60,7 +62,7 @@ fn a_queue_takes_at_most_the_slices_it_is_given() {
     assert_eq!(queue.bytes(), 200);
     queue.advance(200);
     assert!(
-        queue.rest.is_none_or(|rest| rest.capacity() <= SendQueue::MAX_KEPT),
+        queue.rest.is_none_or(|rest| rest.payloads.capacity() <= SendQueue::MAX_KEPT),
         "an idle queue holds no memory"
     );
 }
@@ -90,4 +92,68 @@ fn more_than_there_is_cannot_be_sent() {
     let mut queue = SendQueue::default();
     queue.push("ab");
     queue.advance(3);
+}
+
+/// Descriptors as they are told apart: by how many there are.
+fn descriptors(count: usize) -> Vec<OwnedFd> {
+    (0..count).map(|_| std::io::stdin().as_fd().try_clone_to_owned().unwrap()).collect()
+}
+
+#[test]
+fn descriptors_go_with_their_byte_however_it_is_taken() {
+    // Where they go with, and how many.
+    let passes = [(0, 1), (3, 2), (4, 3), (11, 4)];
+    let parts = ["abc", "d", "efghijk", "l"];
+    for step in 1..=13 {
+        let mut queue = SendQueue::default();
+        for (part, (_, count)) in parts.iter().zip(passes) {
+            queue.push_with((*part).into(), descriptors(count));
+        }
+        queue.push("m");
+        let (mut sent, mut gone) = (0, Vec::new());
+        while !queue.is_empty() {
+            let offered = pending(&queue);
+            assert!(!offered.is_empty());
+            if !queue.descriptors().is_empty() {
+                gone.push((sent, queue.descriptors().len()));
+            }
+            let next = passes.iter().map(|(place, _)| *place).find(|place| *place > sent);
+            assert_eq!(offered, b"abcdefghijklm"[sent..next.unwrap_or(13)]);
+            let n = offered.len().min(step);
+            queue.advance(n);
+            sent += n;
+        }
+        assert_eq!(gone, passes, "{step} at a time");
+    }
+}
+
+#[test]
+fn queues_with_descriptors_are_joined() {
+    for taken in 0..4 {
+        let mut first = SendQueue::default();
+        first.push("ab");
+        first.push_with("cd".into(), descriptors(1));
+        if taken > 0 {
+            first.advance(taken.min(2));
+            first.advance(taken.saturating_sub(2));
+        }
+        let mut second = SendQueue::default();
+        second.push("e");
+        second.push_with("f".into(), descriptors(2));
+        first.append(second);
+        let mut gone = Vec::new();
+        while !first.is_empty() {
+            let offered = pending(&first);
+            gone.push((String::from_utf8(offered.clone()).unwrap(), first.descriptors().len()));
+            first.advance(offered.len());
+        }
+        let expected: &[(&str, usize)] = match taken {
+            0 => &[("ab", 0), ("cde", 1), ("f", 2)],
+            1 => &[("b", 0), ("cde", 1), ("f", 2)],
+            2 => &[("cde", 1), ("f", 2)],
+            _ => &[("de", 0), ("f", 2)],
+        };
+        let gone: Vec<(&str, usize)> = gone.iter().map(|(text, n)| (&text[..], *n)).collect();
+        assert_eq!(gone, expected);
+    }
 }

@@ -28,27 +28,6 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<So
     Ok((fd, address.as_socket()))
 }
 
-/// Receives a datagram into `room`. What comes back is how long it is, which may be more than there was room
-/// for, and who sent it.
-pub(crate) fn receive_datagram(
-    socket: BorrowedFd<'_>,
-    room: &mut [u8],
-) -> io::Result<(usize, SockAddr)> {
-    let mut storage = SockAddrStorage::zeroed();
-    let mut length = storage.size_of();
-    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-    let n = retry(|| {
-        let into = room.as_mut_ptr().cast::<libc::c_void>();
-        let address = (&raw mut storage).cast::<libc::sockaddr>();
-        let (fd, size) = (socket.as_raw_fd(), room.len());
-        // SAFETY: `into` has `size` bytes and `address` `length`, all live longer than the call;
-        // tests/tests/net_unix.rs.
-        check_size(unsafe { libc::recvfrom(fd, into, size, flags, address, &raw mut length) })
-    })?;
-    // SAFETY: the kernel has written an address of `length` bytes into `storage`.
-    Ok((n, unsafe { SockAddr::new(storage, length) }))
-}
-
 /// Dissolves the connection of a TCP socket, so that the peer is told at once by a reset.
 pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
     let nobody =

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
-use aem::signal::{ctrl_c, shutdown_requested};
+use aem::signal::{SignalInfo, SignalKind, Signals, ctrl_c, shutdown_requested, watch};
 use futures::StreamExt;
 use futures::stream::{LocalBoxStream, unfold};
 
@@ -83,5 +83,42 @@ impl Rig for Requests {
     async fn has_gone(&self) {
         has_default(libc::SIGINT);
         has_default(libc::SIGTERM);
+    }
+}
+
+/// `watch`, of a signal that carries a number.
+pub(super) struct Sent;
+
+impl Sent {
+    fn signal() -> SignalKind {
+        SignalKind::from_raw(libc::SIGRTMIN() + 3)
+    }
+}
+
+impl Rig for Sent {
+    type Source = Signals;
+
+    const ENDS: bool = false;
+
+    async fn new() -> (Rc<Self>, Signals) {
+        (Rc::new(Sent), watch(Sent::signal()).expect("it can be listened to"))
+    }
+
+    fn cause(&self, number: usize) {
+        let value = libc::sigval { sival_ptr: std::ptr::without_provenance_mut(number) };
+        // SAFETY: takes nothing.
+        let own = unsafe { libc::getpid() };
+        // SAFETY: takes numbers. Somebody listens, so that it ends nobody.
+        let sent = unsafe { libc::sigqueue(own, Sent::signal().as_raw(), value) };
+        assert_eq!(sent, 0);
+    }
+
+    fn numbers(&self, info: SignalInfo) -> io::Result<Vec<usize>> {
+        assert_eq!((info.merged, info.pid), (0, Some(std::process::id() as i32)));
+        Ok(vec![info.value.expect("it was sent along")])
+    }
+
+    async fn has_gone(&self) {
+        has_default(Sent::signal().as_raw());
     }
 }

@@ -11,6 +11,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
 
 use crate::net::kept::Kept;
 use crate::payload::{Payload, SendQueue};
@@ -58,15 +59,40 @@ impl Outbox {
     /// Queues a payload, and gives the position behind it. The payload comes back with an error.
     #[inline]
     pub(super) fn push(&mut self, payload: Payload) -> Result<u64, (Payload, io::Error)> {
-        if let Some(error) = &self.failed {
-            return Err((payload, error.error()));
+        match self.check_open() {
+            Ok(()) => {
+                self.accepted += payload.len() as u64;
+                self.queue.push(payload);
+                Ok(self.accepted)
+            }
+            Err(error) => Err((payload, error)),
         }
-        if self.fin != Fin::NotAsked {
-            return Err((payload, Kept::ShutDown.error()));
+    }
+
+    /// The same, with descriptors that go along with the first byte.
+    pub(super) fn push_with(
+        &mut self,
+        payload: Payload,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<u64, (Payload, io::Error)> {
+        match self.check_open() {
+            Ok(()) => {
+                self.accepted += payload.len() as u64;
+                self.queue.push_with(payload, descriptors);
+                Ok(self.accepted)
+            }
+            Err(error) => Err((payload, error)),
         }
-        self.accepted += payload.len() as u64;
-        self.queue.push(payload);
-        Ok(self.accepted)
+    }
+
+    /// Whether anything can still be sent.
+    #[inline]
+    fn check_open(&self) -> io::Result<()> {
+        match &self.failed {
+            Some(error) => Err(error.error()),
+            None if self.fin != Fin::NotAsked => Err(Kept::ShutDown.error()),
+            None => Ok(()),
+        }
     }
 
     /// The position behind everything that was queued so far.

@@ -37,8 +37,8 @@ const FIRST_REST: Duration = Duration::from_micros(100);
 const LONGEST_REST: Duration = Duration::from_millis(50);
 
 /// The queue of a socket.
-pub(super) struct Queue<A> {
-    letters: RefCell<VecDeque<Letter<A>>>,
+pub(super) struct Queue<E> {
+    letters: RefCell<VecDeque<Letter<E>>>,
     bytes: Cell<usize>,
     high_water: Cell<Option<usize>>,
     /// Whether there is a job that sends them.
@@ -47,7 +47,7 @@ pub(super) struct Queue<A> {
     held_back: RefCell<Vec<Waker>>,
 }
 
-impl<A> Default for Queue<A> {
+impl<E> Default for Queue<E> {
     fn default() -> Self {
         Queue {
             letters: RefCell::default(),
@@ -60,9 +60,9 @@ impl<A> Default for Queue<A> {
 }
 
 /// A datagram that waits.
-struct Letter<A> {
+struct Letter<E> {
     payload: Payload,
-    to: Option<A>,
+    envelope: E,
     outcome: Rc<Outcome>,
 }
 
@@ -73,7 +73,7 @@ struct Outcome {
     waker: Cell<Option<Waker>>,
 }
 
-impl<A> Drop for Letter<A> {
+impl<E> Drop for Letter<E> {
     /// Unless it is known what became of it, nothing will.
     fn drop(&mut self) {
         let result = self.outcome.result.take();
@@ -84,7 +84,7 @@ impl<A> Drop for Letter<A> {
     }
 }
 
-impl<A> Queue<A> {
+impl<E> Queue<E> {
     /// Whether nothing waits.
     pub(super) fn is_idle(&self) -> bool {
         !self.has_job.get()
@@ -128,12 +128,12 @@ impl<A> Queue<A> {
 pub(super) fn push<T: DatagramSocket>(
     carrier: &Rc<Carrier<T>>,
     payload: Payload,
-    to: Option<T::Address>,
+    envelope: T::Envelope,
 ) -> SendingTo {
     let queue = &carrier.queue;
     let outcome = Rc::<Outcome>::default();
     queue.bytes.set(queue.bytes.get() + payload.len());
-    let letter = Letter { payload, to, outcome: Rc::clone(&outcome) };
+    let letter = Letter { payload, envelope, outcome: Rc::clone(&outcome) };
     queue.letters.borrow_mut().push_back(letter);
     if !queue.has_job.replace(true) {
         let sender = Sender(Rc::clone(carrier));
@@ -147,7 +147,7 @@ pub(super) fn push<T: DatagramSocket>(
 struct Sender<T: DatagramSocket>(Rc<Carrier<T>>);
 
 impl<T: DatagramSocket> Sender<T> {
-    fn next(&self) -> Option<Letter<T::Address>> {
+    fn next(&self) -> Option<Letter<T::Envelope>> {
         self.0.queue.letters.borrow_mut().pop_front()
     }
 }
@@ -178,11 +178,11 @@ async fn send_all<T: DatagramSocket>(sender: Sender<T>) {
 /// Sends a datagram as soon as there is room for it.
 async fn send_patiently<T: DatagramSocket>(
     carrier: &Carrier<T>,
-    letter: &Letter<T::Address>,
+    letter: &Letter<T::Envelope>,
 ) -> io::Result<()> {
     let (mut fruitless, mut rest) = (0, FIRST_REST);
     loop {
-        match carrier.try_send(&letter.payload, letter.to.as_ref()) {
+        match carrier.try_send(&letter.payload, &letter.envelope) {
             Err(error)
                 if error.kind() == io::ErrorKind::WouldBlock
                     && (T::WAITS_FOR_PEER || fruitless < FRUITLESS_MOST) => {}
