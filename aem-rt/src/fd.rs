@@ -25,6 +25,7 @@
 //! ```
 
 mod pipe;
+mod readiness;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -36,12 +37,12 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use futures::io::{AsyncRead, AsyncWrite};
-use futures::stream::{FusedStream, Stream};
 
 pub use self::pipe::{PipeChunks, PipeReader, PipeWriter, Sending, pipe};
+pub use self::readiness::Readiness;
 pub use crate::backend::Interest;
 use crate::backend::{Descriptor, Op};
-use crate::reactor::{Answer, Completion, Reactor, Sink, Token, Waiters, Wakes, home};
+use crate::reactor::{Completion, Reactor, Sink, Token, Waiters, Wakes, home};
 use crate::runtime::{context, yield_now};
 
 /// A value with a descriptor, and its readiness. Clones share both.
@@ -295,7 +296,7 @@ impl<T: AsFd> AsyncFd<T> {
 
     /// The descriptor's readiness as a source: an event a turn while it is ready.
     pub fn readiness(&self, interest: Interest) -> Readiness<T> {
-        Readiness { fd: self.clone(), interest, wait: None, over: false }
+        Readiness::new(self.clone(), interest)
     }
 
     fn sides(&self, interest: Interest) -> impl Iterator<Item = &Side> {
@@ -461,103 +462,6 @@ impl<T: AsFd> Drop for Ready<'_, T> {
 impl<T: AsFd> fmt::Debug for Ready<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Ready").field(&self.interest).finish()
-    }
-}
-
-/// The events of [`AsyncFd::readiness`]: what is ready, once a turn for as long as it is.
-///
-/// It ends after an error.
-pub struct Readiness<T: AsFd> {
-    fd: AsyncFd<T>,
-    interest: Interest,
-    wait: Option<(Token, Rc<Answered>)>,
-    over: bool,
-}
-
-/// What the reactor said to one question.
-#[derive(Default)]
-struct Answered {
-    answer: RefCell<Option<io::Result<Interest>>>,
-    waker: Cell<Option<Waker>>,
-}
-
-impl Sink for Answered {
-    fn complete(self: Rc<Self>, completion: Completion, wakes: &mut Wakes) {
-        let answer = match completion.answer {
-            Answer::Ready(interest) => Ok(interest),
-            Answer::Failed(error) => Err(error),
-            _ => Err(crate::reactor::ended()),
-        };
-        *self.answer.borrow_mut() = Some(answer);
-        wakes.extend(self.waker.take());
-    }
-}
-
-impl<T: AsFd> Readiness<T> {
-    fn ask(&mut self) -> io::Result<Rc<Answered>> {
-        home::check(&self.fd.inner.watch.reactor)?;
-        if let Some((_, answered)) = &self.wait {
-            return Ok(Rc::clone(answered));
-        }
-        let Watch { reactor, descriptor, .. } = &self.fd.inner.watch;
-        let answered = Rc::<Answered>::default();
-        let op = Op::Poll { descriptor: Rc::clone(descriptor), interest: self.interest };
-        let token = reactor.submit(op, sink(&answered))?;
-        self.wait = Some((token, Rc::clone(&answered)));
-        Ok(answered)
-    }
-}
-
-impl<T: AsFd> Stream for Readiness<T> {
-    type Item = io::Result<Interest>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        if this.over {
-            return Poll::Ready(None);
-        }
-        let answered = match this.ask() {
-            Ok(answered) => answered,
-            Err(error) => {
-                this.over = true;
-                return Poll::Ready(Some(Err(error)));
-            }
-        };
-        let answer = answered.answer.borrow_mut().take();
-        match answer {
-            Some(answer) => {
-                this.wait = None;
-                this.over = answer.is_err();
-                Poll::Ready(Some(answer))
-            }
-            None => {
-                let before = answered.waker.replace(Some(context.waker().clone()));
-                drop(before);
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl<T: AsFd> FusedStream for Readiness<T> {
-    fn is_terminated(&self) -> bool {
-        self.over
-    }
-}
-
-impl<T: AsFd> Unpin for Readiness<T> {}
-
-impl<T: AsFd> Drop for Readiness<T> {
-    fn drop(&mut self) {
-        if let Some((token, _)) = self.wait.take() {
-            self.fd.inner.watch.reactor.cancel(token);
-        }
-    }
-}
-
-impl<T: AsFd> fmt::Debug for Readiness<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Readiness").field(&self.interest).finish()
     }
 }
 

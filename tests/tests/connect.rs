@@ -11,7 +11,7 @@ use aem::{spawn, yield_now};
 use aem_tests::keepers;
 use aem_tests::proc::descriptors;
 use aem_tests::watch::watched_on;
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 fn on_both(test: impl AsyncFn()) {
     for keeper in keepers::both() {
@@ -147,5 +147,59 @@ fn attempts_that_are_given_up_leave_nothing_open() {
             assert!(Instant::now() < deadline, "{} descriptors, from {before}", descriptors());
             aem::time::sleep(Duration::from_millis(1)).await;
         }
+    });
+}
+
+#[test]
+fn a_listener_is_what_its_builder_says() {
+    on_both(async || {
+        let listener = TcpListener::builder()
+            .receive_buffer(10_000)
+            .send_buffer(20_000)
+            .bind_device("lo")
+            .bind("127.0.0.1:0")
+            .unwrap();
+        let address = listener.local_addr().unwrap();
+        let _client = TcpStream::connect(address).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        for socket in [SockRef::from(&listener), SockRef::from(&server)] {
+            assert_eq!(socket.recv_buffer_size().unwrap(), 20_000, "doubled by the kernel");
+            assert_eq!(socket.send_buffer_size().unwrap(), 40_000);
+            assert_eq!(socket.device().unwrap().as_deref(), Some(&b"lo"[..]));
+        }
+        let nowhere = TcpListener::builder().bind_device("aem-none").bind("127.0.0.1:0");
+        let error = nowhere.unwrap_err();
+        assert!(error.to_string().contains("aem-none"), "{error}");
+    });
+}
+
+#[test]
+fn a_socket_of_ones_own_is_connected() {
+    on_both(async || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_keepalive(true).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 77], 0)).into()).unwrap();
+        let stream = TcpStream::connect_socket(socket, address).await.unwrap();
+        let (server, peer) = listener.accept().await.unwrap();
+        assert_eq!(peer, stream.local_addr().unwrap());
+        assert_eq!(peer.ip().to_string(), "127.0.0.77");
+        assert!(SockRef::from(&stream).keepalive().unwrap());
+        stream.send("hello").await.unwrap();
+        assert_eq!(&server.recv().await.unwrap()[..], b"hello");
+
+        let connected = std::net::TcpStream::connect(address).unwrap();
+        let again = TcpStream::connect_socket(connected, address).await.unwrap_err();
+        assert_eq!(again.raw_os_error(), Some(libc::EISCONN));
+        let six = Socket::new(Domain::IPV6, Type::STREAM, None);
+        if let Ok(six) = six {
+            TcpStream::connect_socket(six, address).await.unwrap_err();
+        }
+        drop(listener);
+        aem::time::sleep(Duration::from_millis(1)).await;
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let refused = TcpStream::connect_socket(socket, address).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     });
 }

@@ -9,6 +9,7 @@
 //! of an episode is reported.
 
 mod bell;
+mod verbs;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -19,7 +20,7 @@ use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use socket2::{SockAddr, SockRef};
@@ -29,6 +30,7 @@ use crate::net::waiters::{ANYTHING, Asker, WaitId, WaitList, poll_or_wait};
 use crate::reactor::{Answer, Completion, Reactor, Sink, TimerKey, Token, Wakes, home};
 use crate::runtime::context;
 use bell::Bell;
+pub(super) use verbs::listener_verbs;
 
 /// Connections that the kernel completes and keeps until they are accepted. The kernel's own limit,
 /// 4096 unless `net.core.somaxconn` was changed, has the last word.
@@ -88,7 +90,14 @@ struct Shortage {
 }
 
 impl Listening {
-    pub(super) fn new(reactor: Rc<Reactor>, socket: Rc<Descriptor>) -> io::Result<Rc<Listening>> {
+    /// Takes over a socket that listens.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime.
+    pub(super) fn adopt(socket: OwnedFd) -> io::Result<Rc<Listening>> {
+        let reactor = context::reactor();
+        let socket = reactor.adopt(socket, Attach::Now)?;
         let local = SockRef::from(&*socket).local_addr()?;
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&bell));
@@ -111,10 +120,6 @@ impl Listening {
         &self.socket
     }
 
-    pub(super) fn reactor(&self) -> &Rc<Reactor> {
-        &self.reactor
-    }
-
     pub(super) fn local_addr(&self) -> &SockAddr {
         &self.local
     }
@@ -131,7 +136,7 @@ impl Listening {
     }
 
     /// The next connection, and its peer's address if that is an internet one.
-    pub(super) fn poll_accept(
+    fn poll_accept(
         &self,
         cx: &Context<'_>,
         wait: &mut WaitId,
@@ -158,7 +163,7 @@ impl Listening {
     }
 
     /// Takes a wait out whose future or source is dropped.
-    pub(super) fn forget(&self, wait: &WaitId) {
+    fn forget(&self, wait: &WaitId) {
         self.bell.waiters.forget(wait);
     }
 
@@ -239,6 +244,45 @@ impl Drop for Listening {
             Accept::Armed(token) | Accept::Ending(token) => self.reactor.cancel(token),
             Accept::Paused(timer) => drop(self.reactor.remove_timer(timer)),
         }
+    }
+}
+
+/// A connection that was accepted.
+pub(super) struct Accepted {
+    pub(super) reactor: Rc<Reactor>,
+    pub(super) socket: Rc<Descriptor>,
+    /// If that is an internet address.
+    pub(super) peer: Option<SocketAddr>,
+}
+
+/// A wait for connections.
+pub(super) struct AcceptWait {
+    listening: Rc<Listening>,
+    id: WaitId,
+}
+
+impl AcceptWait {
+    pub(super) fn new(listening: &Rc<Listening>) -> AcceptWait {
+        AcceptWait { listening: Rc::clone(listening), id: WaitId::default() }
+    }
+
+    pub(super) fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
+    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<io::Result<Accepted>> {
+        let accepted = ready!(self.listening.poll_accept(cx, &mut self.id));
+        Poll::Ready(accepted.map(|(socket, peer)| Accepted {
+            reactor: Rc::clone(&self.listening.reactor),
+            socket,
+            peer,
+        }))
+    }
+}
+
+impl Drop for AcceptWait {
+    fn drop(&mut self) {
+        self.listening.forget(&self.id);
     }
 }
 

@@ -18,6 +18,8 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+use socket2::SockRef;
+
 use super::addresses::ToAddresses;
 use super::connection::Connection;
 use super::verbs::stream_verbs;
@@ -79,6 +81,41 @@ impl TcpStream {
     /// A connection that is being made when this is dropped is closed.
     pub async fn connect(to: impl ToAddresses) -> io::Result<TcpStream> {
         connect::connect(to).await
+    }
+
+    /// Connects a socket that is there already, bound to an address of ours or with options that have to be
+    /// set first.
+    ///
+    /// ```
+    /// # #[aem::main] async fn main() -> std::io::Result<()> {
+    /// use socket2::{Domain, Socket, Type};
+    /// # let listener = aem::net::TcpListener::bind("127.0.0.1:0")?;
+    ///
+    /// let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    /// socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 77], 0)).into())?;
+    /// let stream = aem::net::TcpStream::connect_socket(socket, listener.local_addr()?).await?;
+    /// assert_eq!(stream.local_addr()?.ip().to_string(), "127.0.0.77");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As the system has it; `EISCONN` if it is connected already.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// A socket that is being connected when this is dropped is closed.
+    pub async fn connect_socket(
+        socket: impl Into<OwnedFd>,
+        address: SocketAddr,
+    ) -> io::Result<TcpStream> {
+        let (reactor, socket) = (context::reactor(), socket.into());
+        SockRef::from(&socket).set_nonblocking(true)?;
+        connect::connect_socket(&reactor, socket, address).await
     }
 
     /// Takes over a connected stream of the standard library, and makes it non-blocking.

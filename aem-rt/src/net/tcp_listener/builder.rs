@@ -2,13 +2,11 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::OwnedFd;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::TcpListener;
-use crate::backend::Attach;
-use crate::net::listening::DEFAULT_BACKLOG;
+use crate::net::listening::{DEFAULT_BACKLOG, Listening};
 use crate::runtime::context;
 
 /// Settings of a [`TcpListener`] that is to be bound, made by [`TcpListener::builder`].
@@ -28,12 +26,22 @@ pub struct TcpListenerBuilder {
     reuse_address: bool,
     reuse_port: bool,
     only_v6: Option<bool>,
+    receive_buffer: Option<usize>,
+    send_buffer: Option<usize>,
+    device: Option<String>,
 }
 
 impl TcpListenerBuilder {
     pub(super) fn new() -> TcpListenerBuilder {
-        let backlog = DEFAULT_BACKLOG;
-        TcpListenerBuilder { backlog, reuse_address: true, reuse_port: false, only_v6: None }
+        TcpListenerBuilder {
+            backlog: DEFAULT_BACKLOG,
+            reuse_address: true,
+            reuse_port: false,
+            only_v6: None,
+            receive_buffer: None,
+            send_buffer: None,
+            device: None,
+        }
     }
 
     /// How many connections the kernel keeps until they are accepted: 1024 unless set, and never
@@ -64,27 +72,49 @@ impl TcpListenerBuilder {
         self
     }
 
+    /// How many bytes the kernel may keep of each connection until they are received: as the system is
+    /// configured, and adjusted while the connection lives, unless set. The kernel doubles it for itself, and
+    /// has a limit of its own (`net.core.rmem_max`).
+    ///
+    /// It is set before there are connections, as the window that a peer is offered is agreed upon with the
+    /// first packet.
+    pub fn receive_buffer(mut self, bytes: usize) -> Self {
+        self.receive_buffer = Some(bytes);
+        self
+    }
+
+    /// How many bytes the kernel may keep of each connection until the peer has them: as for
+    /// [`receive_buffer`](Self::receive_buffer).
+    pub fn send_buffer(mut self, bytes: usize) -> Self {
+        self.send_buffer = Some(bytes);
+        self
+    }
+
+    /// Takes only connections that come by this interface, as `"eth0"`: by any unless set.
+    pub fn bind_device(mut self, name: impl Into<String>) -> Self {
+        self.device = Some(name.into());
+        self
+    }
+
     /// Binds to an address and listens; of several addresses, to the first that can be bound.
     ///
     /// A name is resolved by the system, which may block: this is for the start of a program.
     ///
     /// # Errors
     ///
-    /// Those of the last address that was tried, or `InvalidInput` if there was none.
+    /// Those of the last address that was tried, or `InvalidInput` if there was none. `ENODEV` names the
+    /// interface that there is none of.
     ///
     /// # Panics
     ///
     /// Outside of a runtime.
     pub fn bind(&self, addresses: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        let reactor = context::reactor();
+        context::reactor().check_open()?;
         let nothing = "the name stands for no address";
         let mut last = io::Error::new(io::ErrorKind::InvalidInput, nothing);
         for address in addresses.to_socket_addrs()? {
             match self.listen(address) {
-                Ok(socket) => {
-                    let socket = reactor.adopt(OwnedFd::from(socket), Attach::Now)?;
-                    return TcpListener::new(reactor, socket);
-                }
+                Ok(socket) => return Listening::adopt(socket.into()).map(TcpListener),
                 Err(error) => last = error,
             }
         }
@@ -100,6 +130,17 @@ impl TcpListenerBuilder {
         }
         if let (SocketAddr::V6(_), Some(only)) = (address, self.only_v6) {
             socket.set_only_v6(only)?;
+        }
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = self.send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        if let Some(device) = &self.device {
+            let named =
+                |error: io::Error| io::Error::new(error.kind(), format!("{device}: {error}"));
+            socket.bind_device(Some(device.as_bytes())).map_err(named)?;
         }
         socket.bind(&SockAddr::from(address))?;
         socket.listen(i32::try_from(self.backlog).unwrap_or(i32::MAX))?;

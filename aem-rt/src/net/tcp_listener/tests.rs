@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use futures::future::{join, join_all};
+use futures::stream::FusedStream;
 use futures::{FutureExt, StreamExt};
 
 use super::*;

@@ -103,7 +103,15 @@ fn failure(addresses: &[SocketAddr], mut errors: Vec<io::Error>) -> io::Error {
 async fn connect_to(reactor: &Rc<Reactor>, address: SocketAddr) -> io::Result<TcpStream> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    let socket = reactor.adopt(OwnedFd::from(socket), Attach::OnFirstUse)?;
+    connect_socket(reactor, socket.into(), address).await
+}
+
+pub(super) async fn connect_socket(
+    reactor: &Rc<Reactor>,
+    socket: OwnedFd,
+    address: SocketAddr,
+) -> io::Result<TcpStream> {
+    let socket = reactor.adopt(socket, Attach::OnFirstUse)?;
     connecting::connect(reactor, &socket, SockAddr::from(address)).await?;
     Ok(TcpStream::new(Rc::clone(reactor), socket))
 }
