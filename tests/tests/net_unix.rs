@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr;
 use std::path::PathBuf;
@@ -496,6 +496,35 @@ fn datagrams_that_wait_keep_their_descriptors() {
             drop(message);
             assert_eq!(all_of(reader), "");
         }
+    });
+}
+
+#[test]
+fn a_datagram_that_is_too_large_is_told_and_ends_nothing() {
+    const LARGE: usize = 700_000;
+    on_both(async || {
+        let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        let size = LARGE as libc::c_int;
+        let (value, length) = ((&raw const size).cast(), size_of_val(&size) as libc::socklen_t);
+        let (level, name) = (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE);
+        // SAFETY: the value is a live integer of this length.
+        if unsafe { libc::setsockopt(ours.as_raw_fd(), level, name, value, length) } != 0 {
+            return println!("skipped: only a privileged program can send a datagram so large");
+        }
+        let (ours, theirs) =
+            (UnixDatagram::from_std(ours).unwrap(), UnixDatagram::from_std(theirs).unwrap());
+        let mut datagrams = theirs.datagrams();
+        for _ in 0..2 {
+            ours.send(vec![7; LARGE]);
+        }
+        ours.send("small");
+        let error = datagrams.next().await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        assert!(error.to_string().contains("700000"), "{error}");
+        let marked = theirs.recv_message().await.unwrap();
+        assert!(marked.is_truncated());
+        assert_eq!((marked.length, marked.data.len()), (LARGE, 1 << 19));
+        assert_eq!(&datagrams.next().await.unwrap().unwrap().0[..], b"small");
     });
 }
 
