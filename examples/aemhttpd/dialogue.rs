@@ -6,13 +6,15 @@
 //! should go on when the kernel has taken what was written: a page is longer than a piece; a
 //! batch of answers is full; the last answer was given.
 //!
-//! It keeps what it has not used, and nothing else: at most an incomplete head, or the requests
-//! behind a long answer in the chunk that brought them.
+//! It keeps what it has not used, and nothing else: at most an incomplete head, a request whose body is
+//! incomplete, or the requests behind a long answer in the chunk that brought them.
 
+use crate::body::{Body, Step};
 use crate::files::{Found, Page, Rest, Site};
 use crate::limits::{BATCH, HEAD_ROOM, PIECE};
 use crate::request::{self, Method, Parsed, Request};
 use crate::response::{self, Head, Persistence, Status};
+use crate::router::{self, Route};
 use crate::target;
 use std::io;
 
@@ -21,12 +23,24 @@ use std::io;
 pub(crate) struct Dialogue {
     /// What was received and is not answered yet.
     unread: Vec<u8>,
-    /// Bytes of a request's body that are still to be thrown away.
-    skip: u64,
+    /// The request whose body is not whole yet. It is answered when it is: not before it is known
+    /// that there is nothing wrong with it.
+    pending: Option<Box<Pending>>,
     /// The page that is being sent, if it is longer than a piece.
     page: Option<Rest>,
     /// Whether the last request was read: nothing that comes is one.
     is_ending: bool,
+}
+
+/// A request whose body is being read.
+#[derive(Debug)]
+struct Pending {
+    /// Its head, to be looked at again when it is answered.
+    head: Vec<u8>,
+    body: Body,
+    /// What has come of it, if anybody wants it.
+    content: Vec<u8>,
+    is_wanted: bool,
 }
 
 impl Dialogue {
@@ -75,13 +89,13 @@ impl Dialogue {
     /// Makes the answer in progress the last one.
     pub(crate) fn end(&mut self) {
         self.is_ending = true;
-        self.unread = Vec::new();
+        (self.unread, self.pending) = (Vec::new(), None);
     }
 
     /// Ends with a word to a client that began a request and did not complete it in time; says
     /// nothing, and returns false, to one that did not even begin.
     pub(crate) fn time_out(&mut self, out: &mut Vec<u8>) -> bool {
-        let has_begun = !self.unread.is_empty();
+        let has_begun = !self.unread.is_empty() || self.pending.is_some();
         if has_begun {
             self.refuse(Status::RequestTimeout, true, out);
             self.end();
@@ -91,31 +105,83 @@ impl Dialogue {
 
     /// Answers the requests in `input`; returns how much of it was used.
     fn answer_all(&mut self, site: &Site, input: &[u8], out: &mut Vec<u8>) -> usize {
-        let mut used = 0;
+        let mut rest = input;
         while !self.is_ending && self.page.is_none() && out.len() < BATCH {
-            let rest = &input[used..];
-            let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rest.len());
-            self.skip -= skipped as u64;
-            used += skipped;
-            match request::parse(&rest[skipped..]) {
-                Parsed::Partial => return used,
-                Parsed::Refused(status) => self.refuse(status, true, out),
-                Parsed::Complete(request, length) => {
-                    used += length;
-                    self.skip = request.skip;
-                    self.answer(site, &request, out);
+            let went_on = match self.pending.take() {
+                Some(pending) => self.read_body(site, pending, &mut rest, out),
+                None => self.read_head(site, &mut rest, out),
+            };
+            match went_on {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(status) => self.refuse(status, true, out),
+            }
+        }
+        if self.is_ending { input.len() } else { input.len() - rest.len() }
+    }
+
+    /// Reads one head, and answers the request if that is all of it. False if more is needed.
+    fn read_head(
+        &mut self,
+        site: &Site,
+        input: &mut &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Status> {
+        let (request, length) = match request::parse(input) {
+            Parsed::Partial => return Ok(false),
+            Parsed::Refused(status) => return Err(status),
+            Parsed::Complete(request, length) => (request, length),
+        };
+        let (head, rest) = input.split_at(length);
+        *input = rest;
+        let body = Body::new(request.framing)?;
+        if body.is_over() {
+            self.answer(site, &request, &[], out);
+            return Ok(true);
+        }
+        let is_wanted = matches!(router::route(&request), Ok(Route::Echo));
+        if request.expects && !is_wanted {
+            // The body need not come, and may; so nothing that comes is a request.
+            self.answer(site, &Request { keep_alive: false, ..request }, &[], out);
+            return Ok(true);
+        }
+        if request.expects && rest.is_empty() {
+            response::go_on(out);
+        }
+        let (head, content) = (head.to_vec(), Vec::new());
+        self.pending = Some(Box::new(Pending { head, body, content, is_wanted }));
+        Ok(true)
+    }
+
+    /// Reads on in a body, and answers its request if that is all of it. False if more is needed.
+    fn read_body(
+        &mut self,
+        site: &Site,
+        mut pending: Box<Pending>,
+        input: &mut &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Status> {
+        loop {
+            match pending.body.read(input)? {
+                Step::Data(data) if pending.is_wanted => pending.content.extend_from_slice(data),
+                Step::Data(_) => {}
+                Step::Wait => {
+                    self.pending = Some(pending);
+                    return Ok(false);
+                }
+                Step::End => {
+                    if let Parsed::Complete(request, _) = request::parse(&pending.head) {
+                        self.answer(site, &request, &pending.content, out);
+                    }
+                    return Ok(true);
                 }
             }
         }
-        if self.is_ending { input.len() } else { used }
     }
 
     /// Answers one request.
-    fn answer(&mut self, site: &Site, request: &Request<'_>, out: &mut Vec<u8>) {
+    fn answer(&mut self, site: &Site, request: &Request<'_>, content: &[u8], out: &mut Vec<u8>) {
         let has_body = request.method != Method::Head;
-        let Ok(path) = target::path(request.target) else {
-            return self.refuse(Status::BadRequest, has_body, out);
-        };
         self.is_ending = !request.keep_alive;
         let persistence = match (request.keep_alive, request.is_http_1_0) {
             (true, false) => Persistence::Open,
@@ -125,10 +191,20 @@ impl Dialogue {
         let plain = |out: &mut Vec<u8>, status, field| {
             response::plain(out, status, persistence, has_body, field);
         };
-        if request.method == Method::NotAllowed {
-            return plain(out, Status::MethodNotAllowed, Some(("Allow", "GET, HEAD")));
-        }
-        match site.find(path) {
+        let path = match router::route(request) {
+            Ok(Route::Page(path)) => path,
+            Ok(Route::Echo) => return response::content(out, persistence, content),
+            Ok(Route::Methods(methods)) => {
+                return Head::new(out, Status::NoContent, persistence)
+                    .field("Allow", methods)
+                    .end();
+            }
+            Err(router::Refusal::Method(methods)) => {
+                return plain(out, Status::MethodNotAllowed, Some(("Allow", methods)));
+            }
+            Err(router::Refusal::Request(status)) => return self.refuse(status, has_body, out),
+        };
+        match target::path(path).and_then(|path| site.find(path)) {
             Ok(Found::Page(page)) => {
                 let start = out.len();
                 match serve(page, request, persistence, out) {
@@ -140,9 +216,10 @@ impl Dialogue {
                 }
             }
             Ok(Found::Directory) => {
-                let location = target::as_directory(request.target);
+                let location = target::as_directory(path);
                 plain(out, Status::MovedPermanently, Some(("Location", &location)));
             }
+            Err(Status::BadRequest) => self.refuse(Status::BadRequest, has_body, out),
             Err(status) => plain(out, status, None),
         }
     }
@@ -180,5 +257,9 @@ fn serve(
     Ok(Some(page.rest).filter(|rest| request.method == Method::Get && rest.len() > 0))
 }
 
+#[cfg(test)]
+mod strict;
+#[cfg(test)]
+mod strict_table;
 #[cfg(test)]
 mod tests;

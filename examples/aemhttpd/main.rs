@@ -13,7 +13,8 @@
 //! server       all connections: how they come and go
 //! connection   one connection: the handlers of its events
 //! dialogue     what is said on it: requests in, answers out
-//! request      bytes -> request        target   request -> path below the root
+//! request      bytes -> head           target   its target -> path below the root
+//! body         bytes -> content        router   request -> whom it is for
 //! files        path -> page            response page -> bytes
 //! limits       every number, with its reason
 //! ```
@@ -21,12 +22,14 @@
 //! SIGTERM or ctrl-c ends it: nothing more is accepted, answers in progress are finished, and the
 //! program exits with 0.
 
+mod body;
 mod connection;
 mod dialogue;
 mod files;
 mod limits;
 mod request;
 mod response;
+mod router;
 mod server;
 mod target;
 

@@ -1,14 +1,16 @@
-//! One request: httparse reads its head, our rules judge it.
+//! The head of one request, read as strictly as RFC 9110 and 9112 allow.
 //!
 //! [`parse`] looks at the bytes received so far and says one of three things: not complete yet,
-//! a request of so many bytes, or an answer that refuses. A refusal ends the connection, since
-//! after bad input nobody knows where the next request begins. For the same reason the length of
-//! a body is never guessed: if it is small and stated once, it is skipped; otherwise the request
-//! is answered and nothing more is read as a request.
+//! a request whose head is so long, or an answer that refuses. A refusal ends the connection, since
+//! after bad input nobody knows where the next request begins. The request line is read here, the
+//! fields by httparse; what both leave open is judged here: line ends, hosts, lengths.
+//!
+//! What one reader takes for a body and another for a request is how requests are smuggled. So
+//! whatever could be read in two ways is refused.
 
-use crate::limits::{MAX_FIELDS, MAX_HEAD, MAX_SKIPPED_BODY};
+use crate::limits::{MAX_BLANKS, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_METHOD};
 use crate::response::Status;
-use std::mem::MaybeUninit;
+use crate::target::{self, Target};
 use std::time::SystemTime;
 
 /// What the bytes received so far are.
@@ -26,14 +28,14 @@ pub(crate) enum Parsed<'a> {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Request<'a> {
     pub(crate) method: Method,
-    /// As it stood in the request line.
-    pub(crate) target: &'a str,
+    pub(crate) target: Target<'a>,
     /// Whether the client speaks HTTP/1.0 and has to be told that the connection stays open.
     pub(crate) is_http_1_0: bool,
     /// Whether the client may send another request on this connection.
     pub(crate) keep_alive: bool,
-    /// Bytes of body to throw away before the next request.
-    pub(crate) skip: u64,
+    pub(crate) framing: Framing,
+    /// Whether the client waits for our word before it sends the body.
+    pub(crate) expects: bool,
     pub(crate) if_modified_since: Option<SystemTime>,
 }
 
@@ -41,77 +43,149 @@ pub(crate) struct Request<'a> {
 pub(crate) enum Method {
     Get,
     Head,
-    /// A method that is known, and not for files.
-    NotAllowed,
+    Post,
+    Options,
+    /// A method that is known, and for nothing here.
+    Other,
+}
+
+/// Where a body ends (RFC 9112, 6).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Framing {
+    /// There is none.
+    None,
+    Length(u64),
+    Chunked,
 }
 
 /// Looks at the bytes received so far, which begin where the last request ended.
 pub(crate) fn parse(bytes: &[u8]) -> Parsed<'_> {
-    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let mut head = httparse::Request::new(&mut []);
-    let length = match head.parse_with_uninit_headers(bytes, &mut fields) {
-        Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => length,
-        Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Parsed::Partial,
-        Ok(_) => return Parsed::Refused(too_large(bytes)),
-        Err(httparse::Error::TooManyHeaders) => {
-            return Parsed::Refused(Status::RequestHeaderFieldsTooLarge);
-        }
-        Err(httparse::Error::Version) if names_a_version(bytes) => {
-            return Parsed::Refused(Status::VersionNotSupported);
-        }
-        Err(_) => return Parsed::Refused(Status::BadRequest),
-    };
-    match judge(&head) {
-        Ok(request) => Parsed::Complete(request, length),
+    match read(bytes) {
+        Ok(Some((request, length))) => Parsed::Complete(request, length),
+        Ok(None) if bytes.len() >= MAX_HEAD => Parsed::Refused(Status::RequestHeaderFieldsTooLarge),
+        Ok(None) => Parsed::Partial,
         Err(status) => Parsed::Refused(status),
     }
 }
 
-/// Our rules, on a head that is well formed.
-fn judge<'a>(head: &httparse::Request<'_, 'a>) -> Result<Request<'a>, Status> {
-    let (Some(name), Some(target), Some(minor)) = (head.method, head.path, head.version) else {
-        return Err(Status::BadRequest);
+fn read(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
+    // An empty line or two before a request are nothing (2.2).
+    let blanks = bytes.chunks(2).take(MAX_BLANKS).take_while(|line| *line == b"\r\n").count();
+    let Some((line, length)) = line(&bytes[2 * blanks..], MAX_LINE, Status::UriTooLong)? else {
+        check_beginning(&bytes[2 * blanks..])?;
+        return Ok(None);
     };
-    let is_http_1_0 = minor == 0;
-    let fields = Fields::read(head.headers)?;
-    if fields.hosts > 1 || (fields.hosts == 0 && !is_http_1_0) {
+    let start = 2 * blanks + length;
+    let request_line = RequestLine::read(line)?;
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let (length, fields) = match httparse::parse_headers(&bytes[start..], &mut fields) {
+        Ok(httparse::Status::Complete(parsed)) => parsed,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(Status::RequestHeaderFieldsTooLarge),
+        Err(_) => return Err(Status::BadRequest),
+    };
+    if !has_strict_lines(&bytes[start..start + length]) {
         return Err(Status::BadRequest);
     }
-    let method = match name {
-        "GET" => Method::Get,
-        "HEAD" => Method::Head,
-        "POST" | "PUT" | "DELETE" | "OPTIONS" | "TRACE" | "PATCH" | "CONNECT" => Method::NotAllowed,
-        _ => return Err(Status::NotImplemented),
-    };
-    let (skip, body_is_skipped) = match fields.body(is_http_1_0)? {
-        // The client may wait for our `100 Continue` and then send the body, or not.
-        Some(length) if length > 0 && fields.expects => (0, false),
-        Some(length) if length > MAX_SKIPPED_BODY => (0, false),
-        Some(length) => (length, true),
-        None => (0, false),
-    };
-    let wanted = if is_http_1_0 { fields.keep_alive } else { true };
-    Ok(Request {
-        method,
-        target,
-        is_http_1_0,
-        keep_alive: wanted && !fields.close && body_is_skipped && name != "CONNECT",
-        skip,
-        if_modified_since: fields.if_modified_since.filter(|_| !fields.has_if_none_match),
-    })
+    if start + length > MAX_HEAD {
+        return Err(Status::RequestHeaderFieldsTooLarge);
+    }
+    let request = judge(request_line, &Fields::read(fields)?)?;
+    Ok(Some((request, start + length)))
+}
+
+/// The first line of some bytes and its length with its end, which is CRLF and nothing else: a
+/// lone CR or LF is what readers disagree about. None if there is no end yet.
+pub(crate) fn line(
+    bytes: &[u8],
+    limit: usize,
+    too_long: Status,
+) -> Result<Option<(&[u8], usize)>, Status> {
+    let end = bytes.iter().take(limit + 1).position(|byte| matches!(byte, b'\r' | b'\n'));
+    match end {
+        Some(end) => match (bytes[end], bytes.get(end + 1)) {
+            (b'\r', Some(b'\n')) => Ok(Some((&bytes[..end], end + 2))),
+            (b'\r', None) => Ok(None),
+            _ => Err(Status::BadRequest),
+        },
+        None if bytes.len() > limit => Err(too_long),
+        None => Ok(None),
+    }
+}
+
+/// Whether the beginning of a line may become a request line: whoever speaks another protocol need
+/// not wait for an answer until he ends a line.
+fn check_beginning(bytes: &[u8]) -> Result<(), Status> {
+    let method = bytes.split(|&byte| byte == b' ').next().unwrap_or_default();
+    let method = method.strip_suffix(b"\r").unwrap_or(method);
+    if !method.iter().copied().all(is_token) || bytes.first() == Some(&b' ') {
+        return Err(Status::BadRequest);
+    }
+    if method.len() > MAX_METHOD { Err(Status::NotImplemented) } else { Ok(()) }
+}
+
+/// The parts of a request line (3).
+struct RequestLine<'a> {
+    method: Method,
+    target: Target<'a>,
+    is_http_1_0: bool,
+}
+
+impl<'a> RequestLine<'a> {
+    fn read(line: &'a [u8]) -> Result<RequestLine<'a>, Status> {
+        let mut words = line.split(|&byte| byte == b' ');
+        let words = [words.next(), words.next(), words.next(), words.next()];
+        let [Some(method), Some(target), Some(version), None] = words else {
+            return Err(Status::BadRequest);
+        };
+        if method.is_empty() || !method.iter().copied().all(is_token) {
+            return Err(Status::BadRequest);
+        }
+        let [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] =
+            version
+        else {
+            return Err(Status::BadRequest);
+        };
+        if *major != b'1' {
+            return Err(Status::VersionNotSupported);
+        }
+        let method = match method {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"POST" => Method::Post,
+            b"OPTIONS" => Method::Options,
+            b"PUT" | b"DELETE" | b"TRACE" | b"PATCH" => Method::Other,
+            b"CONNECT" => return Err(target::refuse_authority(target)),
+            _ => return Err(Status::NotImplemented),
+        };
+        let target = Target::read(target, method)?;
+        // A minor version that is higher than ours is spoken to as if it were ours (9110, 2.5).
+        Ok(RequestLine { method, target, is_http_1_0: *minor == b'0' })
+    }
 }
 
 /// The fields that matter to us.
 #[derive(Default)]
 struct Fields<'a> {
-    hosts: usize,
+    host: Option<&'a [u8]>,
     close: bool,
     keep_alive: bool,
     expects: bool,
     content_length: Option<u64>,
-    transfer_encoding: Option<&'a [u8]>,
+    codings: Option<Codings>,
     if_modified_since: Option<SystemTime>,
     has_if_none_match: bool,
+}
+
+/// What the transfer codings of a body come to.
+#[derive(Clone, Copy, PartialEq)]
+enum Codings {
+    /// Chunked, and nothing else.
+    Chunked,
+    /// Chunked at the end, after some that are not known here.
+    Unknown,
+    /// There is no telling where the body ends.
+    Endless,
 }
 
 impl<'a> Fields<'a> {
@@ -120,25 +194,36 @@ impl<'a> Fields<'a> {
         for field in headers {
             let is = |name: &str| field.name.eq_ignore_ascii_case(name);
             if is("host") {
-                fields.hosts += 1;
+                // More than one is for nobody to choose from (3.2).
+                if fields.host.replace(field.value).is_some() || !target::is_host(field.value) {
+                    return Err(Status::BadRequest);
+                }
             } else if is("connection") {
-                for option in field.value.split(|&byte| byte == b',') {
-                    let option = option.trim_ascii();
+                for option in list(field.value) {
                     fields.close |= option.eq_ignore_ascii_case(b"close");
                     fields.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
             } else if is("content-length") {
+                // Two that are the same may be taken for one, or refused (6.3): they are refused.
                 let length = decimal(field.value).ok_or(Status::BadRequest)?;
-                if fields.content_length.is_some_and(|other| other != length) {
+                if fields.content_length.replace(length).is_some() {
                     return Err(Status::BadRequest);
                 }
-                fields.content_length = Some(length);
             } else if is("transfer-encoding") {
-                if fields.transfer_encoding.is_some() {
-                    return Err(Status::NotImplemented);
-                }
-                fields.transfer_encoding = Some(field.value.trim_ascii());
+                fields.codings = list(field.value).fold(fields.codings, |before, coding| {
+                    Some(match (coding.eq_ignore_ascii_case(b"chunked"), before) {
+                        (true, None) => Codings::Chunked,
+                        (true, Some(Codings::Endless)) => Codings::Unknown,
+                        // Chunked twice, or something after it.
+                        _ => Codings::Endless,
+                    })
+                });
+                // An empty list is no coding, and yet the field is there.
+                fields.codings.get_or_insert(Codings::Endless);
             } else if is("expect") {
+                if !field.value.eq_ignore_ascii_case(b"100-continue") {
+                    return Err(Status::ExpectationFailed);
+                }
                 fields.expects = true;
             } else if is("if-modified-since") {
                 // A date that nobody can read is no condition.
@@ -152,48 +237,69 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    /// The length of the body, or `None` where only its own framing would tell.
-    fn body(&self, is_http_1_0: bool) -> Result<Option<u64>, Status> {
-        match (self.transfer_encoding, self.content_length) {
-            (None, length) => Ok(Some(length.unwrap_or(0))),
-            // Two lengths, of which each reader would choose its own: the way requests are
-            // smuggled. HTTP/1.0 knows no transfer codings at all.
+    /// Where the body ends (6.3).
+    fn framing(&self, is_http_1_0: bool) -> Result<Framing, Status> {
+        match (self.codings, self.content_length) {
+            (None, None) => Ok(Framing::None),
+            (None, Some(length)) => Ok(Framing::Length(length)),
+            // Two lengths, of which each reader would choose its own.
             (Some(_), Some(_)) => Err(Status::BadRequest),
+            // HTTP/1.0 knows no transfer codings.
             (Some(_), None) if is_http_1_0 => Err(Status::BadRequest),
-            (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(None),
-            (Some(_), None) => Err(Status::NotImplemented),
+            (Some(Codings::Chunked), None) => Ok(Framing::Chunked),
+            (Some(Codings::Unknown), None) => Err(Status::NotImplemented),
+            (Some(Codings::Endless), None) => Err(Status::BadRequest),
         }
     }
 }
 
+/// Our rules, on a head that is well formed.
+fn judge<'a>(line: RequestLine<'a>, fields: &Fields<'_>) -> Result<Request<'a>, Status> {
+    let RequestLine { method, target, is_http_1_0 } = line;
+    if fields.host.is_none() && !is_http_1_0 {
+        return Err(Status::BadRequest);
+    }
+    let framing = fields.framing(is_http_1_0)?;
+    let wanted = if is_http_1_0 { fields.keep_alive } else { true };
+    Ok(Request {
+        method,
+        target,
+        is_http_1_0,
+        keep_alive: wanted && !fields.close,
+        framing,
+        // Whoever speaks HTTP/1.0 does not know of interim answers (9110, 10.1.1).
+        expects: fields.expects && !is_http_1_0,
+        if_modified_since: fields.if_modified_since.filter(|_| !fields.has_if_none_match),
+    })
+}
+
+/// Whether all line ends are CRLF. httparse has seen that nothing else is wrong.
+fn has_strict_lines(head: &[u8]) -> bool {
+    let mut before = 0;
+    head.iter().all(|&byte| {
+        let is_strict = (byte == b'\n') == (before == b'\r');
+        before = byte;
+        is_strict
+    })
+}
+
+/// The elements of a list; empty ones count for nothing (9110, 5.6.1).
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let elements = value.split(|&byte| byte == b',').map(|element| element.trim_ascii());
+    elements.filter(|element| !element.is_empty())
+}
+
+/// Whether a byte may stand in a method or a field name (9110, 5.6.2).
+pub(crate) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 /// Digits and nothing else, unlike `str::parse`, which takes a sign.
 fn decimal(value: &[u8]) -> Option<u64> {
-    let value = value.trim_ascii();
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }
     std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-/// Which part of a head over the limit is to blame.
-fn too_large(bytes: &[u8]) -> Status {
-    if bytes.iter().take(MAX_HEAD).any(|&byte| byte == b'\n') {
-        Status::RequestHeaderFieldsTooLarge
-    } else {
-        Status::UriTooLong
-    }
-}
-
-/// Whether the request line is one of HTTP, of a version that is then not ours.
-fn names_a_version(bytes: &[u8]) -> bool {
-    let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
-    let line = bytes[start..].split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let mut words = line.trim_ascii_end().split(|&byte| byte == b' ').skip(2);
-    match (words.next().and_then(|word| word.strip_prefix(b"HTTP/")), words.next()) {
-        (Some([major, b'.', minor]), None) => major.is_ascii_digit() && minor.is_ascii_digit(),
-        (Some([major]), None) => major.is_ascii_digit(),
-        _ => false,
-    }
 }
 
 #[cfg(test)]

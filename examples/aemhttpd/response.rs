@@ -10,6 +10,7 @@ use std::time::SystemTime;
 #[repr(u16)]
 pub(crate) enum Status {
     Ok = 200,
+    NoContent = 204,
     MovedPermanently = 301,
     NotModified = 304,
     BadRequest = 400,
@@ -17,7 +18,11 @@ pub(crate) enum Status {
     NotFound = 404,
     MethodNotAllowed = 405,
     RequestTimeout = 408,
+    LengthRequired = 411,
+    ContentTooLarge = 413,
     UriTooLong = 414,
+    ExpectationFailed = 417,
+    MisdirectedRequest = 421,
     RequestHeaderFieldsTooLarge = 431,
     InternalServerError = 500,
     NotImplemented = 501,
@@ -33,6 +38,7 @@ impl Status {
     fn phrase(self) -> &'static str {
         match self {
             Status::Ok => "OK",
+            Status::NoContent => "No Content",
             Status::MovedPermanently => "Moved Permanently",
             Status::NotModified => "Not Modified",
             Status::BadRequest => "Bad Request",
@@ -40,7 +46,11 @@ impl Status {
             Status::NotFound => "Not Found",
             Status::MethodNotAllowed => "Method Not Allowed",
             Status::RequestTimeout => "Request Timeout",
+            Status::LengthRequired => "Length Required",
+            Status::ContentTooLarge => "Content Too Large",
             Status::UriTooLong => "URI Too Long",
+            Status::ExpectationFailed => "Expectation Failed",
+            Status::MisdirectedRequest => "Misdirected Request",
             Status::RequestHeaderFieldsTooLarge => "Request Header Fields Too Large",
             Status::InternalServerError => "Internal Server Error",
             Status::NotImplemented => "Not Implemented",
@@ -91,6 +101,20 @@ impl<'a> Head<'a> {
     pub(crate) fn end(self) {
         self.out.extend_from_slice(b"\r\n");
     }
+}
+
+/// The interim answer to a client that waits with its body.
+pub(crate) fn go_on(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+/// A whole answer with somebody's content.
+pub(crate) fn content(out: &mut Vec<u8>, persistence: Persistence, content: &[u8]) {
+    Head::new(out, Status::Ok, persistence)
+        .field("Content-Type", "application/octet-stream")
+        .field("Content-Length", content.len())
+        .end();
+    out.extend_from_slice(content);
 }
 
 /// A whole answer that consists of its status, for people who look at it.

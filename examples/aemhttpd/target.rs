@@ -1,22 +1,131 @@
 //! From a request's target to a path below the root.
 //!
+//! A target has one of four forms (RFC 9112, 3.2), each for methods of its own; its characters are those
+//! of RFC 3986, and nothing else.
+//!
 //! The order is what makes it safe: first everything is decoded, then it is judged, and what was
 //! judged is what is opened. So there is no second spelling of `..` that only the file system
 //! would understand. (The kernel holds the line as well: see `files`.)
 
+use crate::request::Method;
 use crate::response::Status;
 
-/// The path below the root that a target names, decoded.
+/// What a request is about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Target<'a> {
+    /// A path, as it stood there, without the query.
+    Path(&'a str),
+    /// `*`: the server itself.
+    Server,
+}
+
+impl<'a> Target<'a> {
+    /// Takes a target apart.
+    ///
+    /// # Errors
+    ///
+    /// `BadRequest` for one that is none or not for this method; `MisdirectedRequest` for one that
+    /// is to be had by TLS only.
+    pub(crate) fn read(target: &'a [u8], method: Method) -> Result<Target<'a>, Status> {
+        let Ok(target) = std::str::from_utf8(target) else { return Err(Status::BadRequest) };
+        if target == "*" && method == Method::Options {
+            return Ok(Target::Server);
+        }
+        let origin = match target.split_once("://") {
+            _ if target.starts_with('/') => target,
+            Some((scheme, rest)) => {
+                let end = rest.find(['/', '?']).unwrap_or(rest.len());
+                let (authority, path) = rest.split_at(end);
+                // Names of users are for nobody to follow (9110, 4.2.4).
+                if authority.is_empty() || !is_host(authority.as_bytes()) {
+                    return Err(Status::BadRequest);
+                }
+                if scheme.eq_ignore_ascii_case("https") {
+                    return Err(Status::MisdirectedRequest);
+                }
+                if !scheme.eq_ignore_ascii_case("http") {
+                    return Err(Status::BadRequest);
+                }
+                if path.is_empty() && method == Method::Options {
+                    // A proxy's way to write `*` (3.2.4).
+                    return Ok(Target::Server);
+                }
+                path
+            }
+            None => return Err(Status::BadRequest),
+        };
+        let (path, query) = origin.split_once('?').unwrap_or((origin, ""));
+        let is_written_right = is_of_uri(path, b"/:@")
+            && is_of_uri(query, b"/:@?")
+            && (path.is_empty() || path.starts_with('/'));
+        if !is_written_right {
+            return Err(Status::BadRequest);
+        }
+        Ok(Target::Path(if path.is_empty() { "/" } else { path }))
+    }
+}
+
+/// What to say to a CONNECT: nothing of the kind is done here, if it is one.
+pub(crate) fn refuse_authority(target: &[u8]) -> Status {
+    let has_port = target.rsplit(|&byte| byte == b':').next().is_some_and(|port| {
+        !port.is_empty() && port.len() < target.len() && port.iter().all(u8::is_ascii_digit)
+    });
+    if has_port && is_host(target) { Status::NotImplemented } else { Status::BadRequest }
+}
+
+/// Whether this is a host, perhaps with a port (RFC 3986, 3.2.2). One without a name is one, too.
+pub(crate) fn is_host(value: &[u8]) -> bool {
+    let Ok(value) = std::str::from_utf8(value) else { return false };
+    let (is_name, port) = match value.strip_prefix('[') {
+        Some(literal) => match literal.split_once(']') {
+            Some((address, port)) => (address.parse::<std::net::Ipv6Addr>().is_ok(), port),
+            None => return false,
+        },
+        None => {
+            let end = value.find(':').unwrap_or(value.len());
+            (is_of_uri(&value[..end], b""), &value[end..])
+        }
+    };
+    let is_port = port.is_empty()
+        || port
+            .strip_prefix(':')
+            .is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    is_name && is_port
+}
+
+/// Whether there are only characters that a name in a URI may have, and `others`.
+fn is_of_uri(text: &str, others: &[u8]) -> bool {
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let is_right = match byte {
+            b'%' => {
+                let digits = [bytes.next(), bytes.next()];
+                digits.iter().all(|digit| digit.is_some_and(|digit| digit.is_ascii_hexdigit()))
+            }
+            _ => {
+                byte.is_ascii_alphanumeric()
+                    || b"-._~!$&'()*+,;=".contains(&byte)
+                    || others.contains(&byte)
+            }
+        };
+        if !is_right {
+            return false;
+        }
+    }
+    true
+}
+
+/// The path below the root that a target's path names, decoded.
 ///
 /// It never starts with `/`, has no empty, `.` or `..` segment and no NUL. It is empty or ends
 /// with `/` exactly if the target named a directory.
 ///
 /// # Errors
 ///
-/// `BadRequest` for a target that is no path, for broken percent-encoding, for NUL, and for `..`
-/// in any spelling: clients resolve it before they ask, so whoever sends it is up to something.
+/// `BadRequest` for NUL, and for `..` in any spelling: clients resolve it before they ask, so whoever
+/// sends it is up to something.
 pub(crate) fn path(target: &str) -> Result<Vec<u8>, Status> {
-    let decoded = percent_decoded(raw_path(target)?)?;
+    let decoded = percent_decoded(target)?;
     if decoded.contains(&0) {
         return Err(Status::BadRequest);
     }
@@ -40,28 +149,8 @@ pub(crate) fn path(target: &str) -> Result<Vec<u8>, Status> {
 
 /// Where a directory asked for without its last `/` is really found.
 pub(crate) fn as_directory(target: &str) -> String {
-    let path = raw_path(target).unwrap_or("/");
     // A location that begins with two slashes would name another host.
-    format!("/{}/", path.trim_start_matches('/'))
-}
-
-/// The path of a target in origin form (`/page?query`) or absolute form (`http://host/page`).
-fn raw_path(target: &str) -> Result<&str, Status> {
-    let origin = match target.split_once("://") {
-        Some((scheme, rest)) if is_http(scheme) => match rest.find(['/', '?']) {
-            Some(start) if rest[start..].starts_with('/') => &rest[start..],
-            _ => "/",
-        },
-        _ => target,
-    };
-    if !origin.starts_with('/') || origin.contains('#') {
-        return Err(Status::BadRequest);
-    }
-    Ok(origin.split('?').next().unwrap_or(origin))
-}
-
-fn is_http(scheme: &str) -> bool {
-    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+    format!("/{}/", target.trim_start_matches('/'))
 }
 
 fn percent_decoded(text: &str) -> Result<Vec<u8>, Status> {

@@ -3,19 +3,22 @@
 use super::*;
 use std::path::Path;
 
-fn shipped() -> (Site, Vec<u8>, Vec<u8>) {
+pub(super) fn shipped() -> (Site, Vec<u8>, Vec<u8>) {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/aemhttpd/site"));
     let read = |name: &str| std::fs::read(root.join(name)).unwrap();
     (Site::open(root).unwrap(), read("style.css"), read("primes.html"))
 }
 
-/// Says all of `input` in chunks of `size`, going on at once whenever the dialogue waits.
+/// Says all chunks, going on at once whenever the dialogue waits.
 ///
 /// Returns what was answered, without the `Date` lines, and the most that was written at once.
-fn say(site: &Site, input: &[u8], size: usize) -> (Vec<u8>, usize, Dialogue) {
+pub(super) fn say<'a>(
+    site: &Site,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<u8>, usize, Dialogue) {
     let mut dialogue = Dialogue::default();
     let (mut answered, mut most) = (Vec::new(), 0);
-    for chunk in input.chunks(size) {
+    for chunk in chunks {
         let mut fresh = chunk;
         loop {
             let mut out = Vec::new();
@@ -40,7 +43,7 @@ fn text(answers: &[u8]) -> String {
     String::from_utf8_lossy(answers).into_owned()
 }
 
-const STYLE: &str = "GET /style.css HTTP/1.1\r\nHost: a\r\n\r\n";
+pub(super) const STYLE: &str = "GET /style.css HTTP/1.1\r\nHost: a\r\n\r\n";
 const PRIMES: &str = "GET /primes.html HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[test]
@@ -52,9 +55,9 @@ fn answers_do_not_depend_on_how_the_bytes_arrive() {
     let head = "HEAD /primes.html HTTP/1.1\r\nHost: a\r\n\r\n";
     let last = "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let input = [STYLE, PRIMES, &post, head, STYLE, last, STYLE].concat();
-    let (whole, ..) = say(&site, input.as_bytes(), usize::MAX);
+    let (whole, ..) = say(&site, [input.as_bytes()]);
     for size in [1, 2, 3, 7, 64, 100] {
-        assert!(say(&site, input.as_bytes(), size).0 == whole, "chunks of {size} bytes");
+        assert!(say(&site, input.as_bytes().chunks(size)).0 == whole, "chunks of {size} bytes");
     }
     let said = text(&whole);
     let codes: Vec<_> =
@@ -81,7 +84,7 @@ fn requests_of_one_packet_are_answered_in_one_write() {
 fn what_is_made_at_once_is_bounded() {
     let (site, _, primes) = shipped();
     let input = [PRIMES, &STYLE.repeat(1000), PRIMES].concat();
-    let (answered, most, dialogue) = say(&site, input.as_bytes(), 64 * 1024);
+    let (answered, most, dialogue) = say(&site, input.as_bytes().chunks(64 * 1024));
     assert!(answered.len() > 2 * primes.len());
     assert!(most < BATCH + 2 * PIECE, "{most}");
     assert!(dialogue.unread.is_empty() && dialogue.page.is_none() && !dialogue.is_ending);
@@ -96,7 +99,7 @@ fn after_bad_input_nothing_is_a_request() {
         "GET /../secret HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
     ] {
-        let (said, _, dialogue) = say(&site, [bad, STYLE].concat().as_bytes(), usize::MAX);
+        let (said, _, dialogue) = say(&site, [[bad, STYLE].concat().as_bytes()]);
         let said = text(&said);
         assert!(said.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{said}");
         assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
@@ -108,10 +111,10 @@ fn after_bad_input_nothing_is_a_request() {
 #[test]
 fn an_unread_body_is_never_a_request() {
     let (site, ..) = shipped();
-    for fields in ["Transfer-Encoding: chunked", "Content-Length: 9999999"] {
+    for fields in ["Content-Length: 40\r\nExpect: 100-continue", "Content-Length: 9999999"] {
         let input = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n{STYLE}");
-        let (said, _, dialogue) = say(&site, input.as_bytes(), usize::MAX);
-        assert_eq!(text(&said).matches("HTTP/1.1 200").count(), 1, "{fields}");
+        let (said, _, dialogue) = say(&site, [input.as_bytes()]);
+        assert_eq!(text(&said).matches("HTTP/1.1").count(), 1, "{fields}");
         assert!(dialogue.is_over(), "{fields}");
     }
 }
@@ -119,14 +122,13 @@ fn an_unread_body_is_never_a_request() {
 #[test]
 fn an_unchanged_page_is_not_sent_again() {
     let (site, ..) = shipped();
-    let (said, ..) = say(&site, STYLE.as_bytes(), usize::MAX);
+    let (said, ..) = say(&site, [STYLE.as_bytes()]);
     let said = text(&said);
     let modified = said.lines().find(|line| line.starts_with("Last-Modified: ")).unwrap();
     let date = modified.trim_start_matches("Last-Modified: ");
     let ask = |date: &str| {
         let fields = format!("Host: a\r\nIf-Modified-Since: {date}\r\n\r\n");
-        let (said, ..) =
-            say(&site, format!("GET /style.css HTTP/1.1\r\n{fields}").as_bytes(), usize::MAX);
+        let (said, ..) = say(&site, [format!("GET /style.css HTTP/1.1\r\n{fields}").as_bytes()]);
         text(&said)
     };
     let again = ask(date);
@@ -138,10 +140,10 @@ fn an_unchanged_page_is_not_sent_again() {
 #[test]
 fn http_1_0_is_told_what_becomes_of_its_connection() {
     let (site, ..) = shipped();
-    let (said, _, dialogue) = say(&site, b"GET / HTTP/1.0\r\n\r\n", usize::MAX);
+    let (said, _, dialogue) = say(&site, [b"GET / HTTP/1.0\r\n\r\n".as_slice()]);
     assert!(text(&said).contains("\r\nConnection: close\r\n") && dialogue.is_over());
     let (said, _, dialogue) =
-        say(&site, b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", usize::MAX);
+        say(&site, [b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".as_slice()]);
     assert!(text(&said).contains("\r\nConnection: keep-alive\r\n") && !dialogue.is_ending);
 }
 
@@ -150,7 +152,28 @@ fn only_who_began_a_request_is_told_that_it_took_too_long() {
     let (site, ..) = shipped();
     let mut out = Vec::new();
     assert!(!Dialogue::default().time_out(&mut out) && out.is_empty());
-    let (.., mut dialogue) = say(&site, &STYLE.as_bytes()[..20], usize::MAX);
+    let (_, _, mut dialogue) = say(&site, [&STYLE.as_bytes()[..20]]);
     assert!(dialogue.time_out(&mut out) && dialogue.is_over());
     assert!(text(&out).starts_with("HTTP/1.1 408 Request Timeout\r\n"));
+}
+
+#[test]
+fn who_waits_with_a_body_is_told_to_go_on_and_gets_it_back() {
+    let (site, ..) = shipped();
+    let head =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+    let mut dialogue = Dialogue::default();
+    let mut out = Vec::new();
+    dialogue.advance(&site, head.as_bytes(), &mut out).unwrap();
+    assert_eq!(text(&out), "HTTP/1.1 100 Continue\r\n\r\n");
+    out.clear();
+    for piece in ["he", "ll", "o"] {
+        assert!(out.is_empty());
+        dialogue.advance(&site, piece.as_bytes(), &mut out).unwrap();
+    }
+    assert!(text(&out).starts_with("HTTP/1.1 200 OK\r\n") && out.ends_with(b"\r\n\r\nhello"));
+    // One that comes at once is not told.
+    let (said, ..) = say(&site, [[head, "hello"].concat().as_bytes()]);
+    assert!(text(&said).starts_with("HTTP/1.1 200 OK\r\n"), "{}", text(&said));
+    assert!(dialogue.pending.is_none() && dialogue.unread.capacity() == 0, "nothing is kept");
 }

@@ -56,8 +56,18 @@ impl Client {
         self.answer_to("GET")
     }
 
-    /// Takes one answer to a request with this method.
+    /// Takes one answer to a request with this method; interim ones are passed over.
     pub(crate) fn answer_to(&mut self, method: &str) -> Answer {
+        loop {
+            let answer = self.next_answer(method);
+            if answer.status != 100 {
+                assert!(answer.field("Date").is_some(), "{answer:?}");
+                return answer;
+            }
+        }
+    }
+
+    fn next_answer(&mut self, method: &str) -> Answer {
         let status_line = self.line();
         let status = status_line.strip_prefix("HTTP/1.1 ").unwrap_or_else(|| {
             panic!("the status line is {status_line:?}");
@@ -73,8 +83,7 @@ impl Client {
             fields.push((name.to_owned(), value.to_owned()));
         }
         let mut answer = Answer { status, fields, body: Vec::new() };
-        assert!(answer.field("Date").is_some(), "{answer:?}");
-        if method != "HEAD" && status != 304 {
+        if method != "HEAD" && ![100, 204, 304].contains(&status) {
             let length = answer.field("Content-Length").unwrap().parse().unwrap();
             answer.body = vec![0; length];
             self.reader.read_exact(&mut answer.body).unwrap();

@@ -3,6 +3,7 @@
 //! ```text
 //! pages       what is served, byte for byte, and how connections are kept
 //! strangers   bad input, traversal, limits: who asks for what he must not get
+//! strict      the RFCs, request by request
 //! endings     signals, drains, a busy port, and what the process costs meanwhile
 //! ```
 
@@ -11,3 +12,6 @@ mod endings;
 mod pages;
 mod server;
 mod strangers;
+mod strict;
+#[path = "../../../examples/aemhttpd/dialogue/strict_table.rs"]
+mod strict_table;

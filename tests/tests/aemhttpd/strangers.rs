@@ -8,44 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 #[test]
-fn bad_input_is_answered_and_the_connection_closed() {
-    let server = Server::start(&[]);
-    let cases: [(&[u8], u16); 18] = [
-        (b"NONSENSE\r\n\r\n", 400),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
-        (b"GET /\r\n\r\n", 400),
-        (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n", 400),
-        (b"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        (b"GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
-        (
-            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\
-              Transfer-Encoding: chunked\r\n\r\n0",
-            400,
-        ),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
-        (b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n", 501),
-        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
-    ];
-    for (input, status) in cases {
-        let mut client = Client::new(server.connect());
-        // What follows must not be taken for a request.
-        client.send([input, get("/style.css").as_bytes()].concat());
-        let answer = client.answer();
-        let shown = String::from_utf8_lossy(input);
-        assert_eq!((answer.status, answer.field("Connection")), (status, Some("close")), "{shown}");
-        client.is_closed();
-    }
-}
-
-#[test]
 fn nothing_outside_of_the_root_is_served() {
     let directory = Directory::new();
     directory.write("secret", "TOP SECRET");
@@ -83,7 +45,7 @@ fn nothing_outside_of_the_root_is_served() {
         "/%2f%2fsecret",
         "/%252e%252e/secret",
         "/..%5csecret",
-        "/\\..\\secret",
+        "/%5c..%5csecret",
         "/etc/passwd",
         "//etc/passwd",
         "/proc/self/environ",
@@ -128,27 +90,32 @@ fn a_body_is_never_taken_for_a_request() {
     let smuggled = get("/smuggled");
     let length = smuggled.len();
     let mut client = Client::new(server.connect());
-    for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
+    for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE"] {
         let fields = format!("Host: a\r\nContent-Length: {length}\r\n\r\n");
         client.send(format!("{method} / HTTP/1.1\r\n{fields}{smuggled}"));
         let answer = client.answer();
-        assert_eq!((answer.status, answer.field("Allow")), (405, Some("GET, HEAD")), "{method}");
+        assert_eq!(
+            (answer.status, answer.field("Allow")),
+            (405, Some("GET, HEAD, OPTIONS")),
+            "{method}"
+        );
         // The connection was kept, and the next answer is to the next request.
         assert_eq!(client.get("/style.css").status, 200);
     }
     client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{smuggled}"));
     assert_eq!((client.answer().status, client.get("/").status), (200, 200));
 
-    for fields in [
-        "Transfer-Encoding: chunked",
-        "Content-Length: 1000000",
-        "Content-Length: 40\r\nExpect: 100-continue",
+    for (fields, status) in [
+        ("Transfer-Encoding: chunked", 400),
+        ("Content-Length: 1000000", 413),
+        ("Content-Length: 40\r\nExpect: 100-continue", 405),
     ] {
         let mut client = Client::new(server.connect());
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
         client.send([head, smuggled.repeat(20)].concat());
         let answer = client.answer();
-        assert_eq!((answer.status, answer.field("Connection")), (405, Some("close")), "{fields}");
+        let got = (answer.status, answer.field("Connection"));
+        assert_eq!(got, (status, Some("close")), "{fields}");
         client.is_closed();
     }
 }
