@@ -53,7 +53,7 @@ impl Body {
     pub(crate) fn new(framing: Framing) -> Result<Body, Status> {
         let place = match framing {
             Framing::None | Framing::Length(0) => Place::End,
-            Framing::Length(length) if length > MAX_BODY => return Err(Status::ContentTooLarge),
+            Framing::Length(length) if length > MAX_BODY => return Err(Status::CONTENT_TOO_LARGE),
             Framing::Length(length) => Place::Rest(length),
             Framing::Chunked => Place::Size,
         };
@@ -89,10 +89,10 @@ impl Body {
                 Place::ChunkEnd => match *input {
                     [b'\r', b'\n', rest @ ..] => (*input, self.place) = (rest, Place::Size),
                     [] | [b'\r'] => return Ok(Step::Wait),
-                    _ => return Err(Status::BadRequest),
+                    _ => return Err(Status::BAD_REQUEST),
                 },
                 Place::Size | Place::Trailer => {
-                    let too_long = Status::RequestHeaderFieldsTooLarge;
+                    let too_long = Status::REQUEST_HEADER_FIELDS_TOO_LARGE;
                     let Some((line, length)) = line(input, MAX_CHUNK_LINE, too_long)? else {
                         return Ok(Step::Wait);
                     };
@@ -114,17 +114,17 @@ impl Body {
             && (extensions.first() == Some(&b';') || line.len() == digits)
             && extensions.iter().all(|&byte| is_text(byte));
         if !is_right {
-            return Err(Status::BadRequest);
+            return Err(Status::BAD_REQUEST);
         }
         let size = size.iter().try_fold(0_u64, |size, &digit| {
             let digit = char::from(digit).to_digit(16)?;
             size.checked_mul(16)?.checked_add(digit.into())
         });
-        let size = size.ok_or(Status::ContentTooLarge)?;
+        let size = size.ok_or(Status::CONTENT_TOO_LARGE)?;
         if size == 0 {
             return Ok(Place::Trailer);
         }
-        self.room = self.room.checked_sub(size).ok_or(Status::ContentTooLarge)?;
+        self.room = self.room.checked_sub(size).ok_or(Status::CONTENT_TOO_LARGE)?;
         Ok(Place::Chunk(size))
     }
 }
@@ -134,12 +134,12 @@ fn trailer(line: &[u8]) -> Result<Place, Status> {
     if line.is_empty() {
         return Ok(Place::End);
     }
-    let colon = line.iter().position(|&byte| byte == b':').ok_or(Status::BadRequest)?;
+    let colon = line.iter().position(|&byte| byte == b':').ok_or(Status::BAD_REQUEST)?;
     let (name, value) = line.split_at(colon);
     let is_right = !name.is_empty()
         && name.iter().copied().all(is_token)
         && value.iter().copied().all(is_text);
-    if is_right { Ok(Place::Trailer) } else { Err(Status::BadRequest) }
+    if is_right { Ok(Place::Trailer) } else { Err(Status::BAD_REQUEST) }
 }
 
 /// Whether a byte may stand in a field's value (9110, 5.5).

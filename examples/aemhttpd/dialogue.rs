@@ -10,8 +10,9 @@
 //! incomplete, or the requests behind a long answer in the chunk that brought them.
 
 use crate::body::{Body, Step};
-use crate::files::{Found, Page, Rest, Site};
-use crate::limits::{BATCH, HEAD_ROOM, PIECE};
+use crate::files::{Found, Rest, Site};
+use crate::limits::{BATCH, PIECE};
+use crate::page;
 use crate::request::{self, Method, Parsed, Request};
 use crate::response::{self, Head, Persistence, Status};
 use crate::router::{self, Route};
@@ -59,7 +60,7 @@ impl Dialogue {
     ) -> io::Result<()> {
         if let Some(page) = &mut self.page {
             page.read(out, PIECE)?;
-            self.page.take_if(|page| page.len() == 0);
+            self.page.take_if(|page| page.is_over());
         }
         if self.unread.is_empty() {
             let used = self.answer_all(site, fresh, out);
@@ -97,7 +98,7 @@ impl Dialogue {
     pub(crate) fn time_out(&mut self, out: &mut Vec<u8>) -> bool {
         let has_begun = !self.unread.is_empty() || self.pending.is_some();
         if has_begun {
-            self.refuse(Status::RequestTimeout, true, out);
+            self.refuse(Status::REQUEST_TIMEOUT, true, out);
             self.end();
         }
         has_begun
@@ -195,31 +196,31 @@ impl Dialogue {
             Ok(Route::Page(path)) => path,
             Ok(Route::Echo) => return response::content(out, persistence, content),
             Ok(Route::Methods(methods)) => {
-                return Head::new(out, Status::NoContent, persistence)
+                return Head::new(out, Status::NO_CONTENT, persistence)
                     .field("Allow", methods)
                     .end();
             }
             Err(router::Refusal::Method(methods)) => {
-                return plain(out, Status::MethodNotAllowed, Some(("Allow", methods)));
+                return plain(out, Status::METHOD_NOT_ALLOWED, Some(("Allow", methods)));
             }
             Err(router::Refusal::Request(status)) => return self.refuse(status, has_body, out),
         };
         match target::path(path).and_then(|path| site.find(path)) {
             Ok(Found::Page(page)) => {
                 let start = out.len();
-                match serve(page, request, persistence, out) {
+                match page::serve(page, request, persistence, out) {
                     Ok(rest) => self.page = rest,
                     Err(_) => {
                         out.truncate(start);
-                        plain(out, Status::InternalServerError, None);
+                        plain(out, Status::INTERNAL_SERVER_ERROR, None);
                     }
                 }
             }
             Ok(Found::Directory) => {
                 let location = target::as_directory(path);
-                plain(out, Status::MovedPermanently, Some(("Location", &location)));
+                plain(out, Status::MOVED_PERMANENTLY, Some(("Location", &location)));
             }
-            Err(Status::BadRequest) => self.refuse(Status::BadRequest, has_body, out),
+            Err(Status::BAD_REQUEST) => self.refuse(Status::BAD_REQUEST, has_body, out),
             Err(status) => plain(out, status, None),
         }
     }
@@ -229,32 +230,6 @@ impl Dialogue {
         self.is_ending = true;
         response::plain(out, status, Persistence::Close, has_body, None);
     }
-}
-
-/// Answers with a page, or as much of it as a piece holds; gives back what is left.
-fn serve(
-    mut page: Page,
-    request: &Request<'_>,
-    persistence: Persistence,
-    out: &mut Vec<u8>,
-) -> io::Result<Option<Rest>> {
-    let length = usize::try_from(page.length).unwrap_or(usize::MAX);
-    out.reserve(HEAD_ROOM + length.min(PIECE));
-    let is_unchanged = page.is_unchanged(request.if_modified_since);
-    let status = if is_unchanged { Status::NotModified } else { Status::Ok };
-    let mut head = Head::new(out, status, persistence);
-    if let Some(modified) = page.modified {
-        head = head.field("Last-Modified", httpdate::HttpDate::from(modified));
-    }
-    if is_unchanged {
-        head.end();
-        return Ok(None);
-    }
-    head.field("Content-Type", page.media_type).field("Content-Length", page.length).end();
-    if request.method == Method::Get {
-        page.rest.read(out, PIECE)?;
-    }
-    Ok(Some(page.rest).filter(|rest| request.method == Method::Get && rest.len() > 0))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! that neither `..` nor a symbolic link nor a rename at the wrong moment leads out of the root.
 //! A page is read in pieces, so that a big file is never in memory whole.
 
+use crate::conditions::Tag;
 use crate::limits::MAX_OPEN_TRIES;
 use crate::response::Status;
 use rustix::buffer::spare_capacity;
@@ -11,6 +12,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -35,8 +37,7 @@ pub(crate) enum Found {
 /// A file that is open, and what is to be said about it.
 #[derive(Debug)]
 pub(crate) struct Page {
-    pub(crate) length: u64,
-    pub(crate) modified: Option<SystemTime>,
+    pub(crate) tag: Tag,
     pub(crate) media_type: &'static str,
     pub(crate) rest: Rest,
 }
@@ -45,8 +46,23 @@ pub(crate) struct Page {
 #[derive(Debug)]
 pub(crate) struct Rest {
     file: OwnedFd,
-    offset: u64,
-    end: u64,
+    /// The bytes that come next.
+    bytes: Range<u64>,
+    /// What comes then, the last first.
+    more: Vec<Part>,
+}
+
+/// A part of a file, and what is sent before it.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) head: Vec<u8>,
+    pub(crate) bytes: Range<u64>,
+}
+
+impl Part {
+    pub(crate) fn len(&self) -> u64 {
+        self.head.len() as u64 + self.bytes.end - self.bytes.start
+    }
 }
 
 impl Site {
@@ -82,16 +98,16 @@ impl Site {
         match FileType::from_raw_mode(facts.st_mode) {
             FileType::RegularFile => {}
             FileType::Directory if !names_a_directory => return Ok(Found::Directory),
-            _ => return Err(Status::NotFound),
+            _ => return Err(Status::NOT_FOUND),
         }
         let length = u64::try_from(facts.st_size).unwrap_or(0);
-        let modified = u64::try_from(facts.st_mtime)
-            .ok()
-            .filter(|&second| second <= LAST_DATE)
-            // A time in the future must not be told.
-            .map(|second| (UNIX_EPOCH + Duration::from_secs(second)).min(SystemTime::now()));
+        // A time that HTTP has no date for is none, and one in the future must not be told.
+        let second = u64::try_from(facts.st_mtime).unwrap_or(0).min(LAST_DATE);
+        let time = UNIX_EPOCH + Duration::new(second, facts.st_mtime_nsec as u32);
+        let tag = Tag { modified: time.min(SystemTime::now()), length };
         let media_type = media_type(&path);
-        Ok(Found::Page(Page { length, modified, media_type, rest: Rest::new(file, length) }))
+        let rest = Rest { file, bytes: 0..length, more: Vec::new() };
+        Ok(Found::Page(Page { tag, media_type, rest }))
     }
 
     fn open_beneath(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
@@ -108,47 +124,53 @@ impl Site {
     }
 }
 
-impl Page {
-    /// Whether a client that has the page as of `since` has it still. HTTP counts in seconds.
-    pub(crate) fn is_unchanged(&self, since: Option<SystemTime>) -> bool {
-        let second = |time: SystemTime| time.duration_since(UNIX_EPOCH).map(|it| it.as_secs()).ok();
-        match (self.modified.and_then(second), since.and_then(second)) {
-            (Some(modified), Some(since)) => modified <= since,
-            _ => false,
-        }
-    }
-}
-
 impl Rest {
-    fn new(file: OwnedFd, length: u64) -> Rest {
-        Rest { file, offset: 0, end: length }
+    /// This part only.
+    pub(crate) fn only(self, bytes: Range<u64>) -> Rest {
+        Rest { bytes, ..self }
     }
 
-    /// Bytes that are still to come.
-    pub(crate) fn len(&self) -> u64 {
-        self.end - self.offset
+    /// These parts only.
+    pub(crate) fn only_parts(self, mut more: Vec<Part>) -> Rest {
+        more.reverse();
+        Rest { bytes: 0..0, more, ..self }
     }
 
-    /// Appends the next piece to `out`, at most `limit` bytes, and blocks on the disk meanwhile.
+    /// Whether all has been read.
+    pub(crate) fn is_over(&self) -> bool {
+        self.bytes.is_empty() && self.more.is_empty()
+    }
+
+    /// Appends the next piece to `out`, at most `limit` bytes and the heads of parts, and blocks on the disk
+    /// meanwhile.
     ///
     /// # Errors
     ///
     /// `UnexpectedEof` if the file has become shorter than what was promised in the head. (If it
     /// has grown, the promise is kept and no more.)
     pub(crate) fn read(&mut self, out: &mut Vec<u8>, limit: usize) -> io::Result<()> {
-        let mut wanted = usize::try_from(self.len()).unwrap_or(usize::MAX).min(limit);
-        out.reserve(wanted);
-        while wanted > 0 {
+        let mut room = limit;
+        while room > 0 && !self.is_over() {
+            if self.bytes.is_empty()
+                && let Some(part) = self.more.pop()
+            {
+                out.extend_from_slice(&part.head);
+                self.bytes = part.bytes;
+                continue;
+            }
+            let left = self.bytes.end - self.bytes.start;
+            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(room);
+            out.reserve(wanted);
             let start = out.len();
-            let read = match rustix::io::pread(&self.file, spare_capacity(out), self.offset) {
+            let read = match rustix::io::pread(&self.file, spare_capacity(out), self.bytes.start) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(read) => read.min(wanted),
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             };
             out.truncate(start + read);
-            wanted -= read;
-            self.offset += read as u64;
+            room -= read;
+            self.bytes.start += read as u64;
         }
         Ok(())
     }
@@ -159,13 +181,13 @@ fn status_of(error: Errno) -> Status {
     match error {
         // XDEV: the path led out of the root. LOOP: too many symbolic links.
         Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP | Errno::NAMETOOLONG => {
-            Status::NotFound
+            Status::NOT_FOUND
         }
-        Errno::ACCESS | Errno::PERM => Status::Forbidden,
-        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN => Status::ServiceUnavailable,
+        Errno::ACCESS | Errno::PERM => Status::FORBIDDEN,
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN => Status::SERVICE_UNAVAILABLE,
         // A device that is not there, a socket.
-        Errno::NXIO | Errno::NODEV => Status::NotFound,
-        _ => Status::InternalServerError,
+        Errno::NXIO | Errno::NODEV => Status::NOT_FOUND,
+        _ => Status::INTERNAL_SERVER_ERROR,
     }
 }
 

@@ -31,6 +31,9 @@ pub(crate) const MAX_CHUNK_LINE: usize = 1024;
 /// bytes may come so.
 pub(crate) const MAX_CHUNK_LINES: usize = 64 * 1024;
 
+/// Ranges of a file in one answer. Viewers of documents ask for a handful.
+pub(crate) const MAX_RANGES: usize = 16;
+
 /// Bytes of a file that are read at a time. The disk may block the one thread there is, so no
 /// connection gets more of it than this in a turn; smaller pieces would cost more calls a byte.
 pub(crate) const PIECE: usize = 64 * 1024;

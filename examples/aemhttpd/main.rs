@@ -15,7 +15,8 @@
 //! dialogue     what is said on it: requests in, answers out
 //! request      bytes -> head           target   its target -> path below the root
 //! body         bytes -> content        router   request -> whom it is for
-//! files        path -> page            response page -> bytes
+//! files        path -> file            page     file -> answer
+//! conditions   which parts of it       response answer -> bytes
 //! limits       every number, with its reason
 //! ```
 //!
@@ -23,10 +24,12 @@
 //! program exits with 0.
 
 mod body;
+mod conditions;
 mod connection;
 mod dialogue;
 mod files;
 mod limits;
+mod page;
 mod request;
 mod response;
 mod router;

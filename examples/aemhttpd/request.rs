@@ -8,10 +8,10 @@
 //! What one reader takes for a body and another for a request is how requests are smuggled. So
 //! whatever could be read in two ways is refused.
 
+use crate::conditions::Conditions;
 use crate::limits::{MAX_BLANKS, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_METHOD};
 use crate::response::Status;
 use crate::target::{self, Target};
-use std::time::SystemTime;
 
 /// What the bytes received so far are.
 #[derive(Debug, PartialEq)]
@@ -36,7 +36,7 @@ pub(crate) struct Request<'a> {
     pub(crate) framing: Framing,
     /// Whether the client waits for our word before it sends the body.
     pub(crate) expects: bool,
-    pub(crate) if_modified_since: Option<SystemTime>,
+    pub(crate) conditions: Conditions<'a>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,7 +62,9 @@ pub(crate) enum Framing {
 pub(crate) fn parse(bytes: &[u8]) -> Parsed<'_> {
     match read(bytes) {
         Ok(Some((request, length))) => Parsed::Complete(request, length),
-        Ok(None) if bytes.len() >= MAX_HEAD => Parsed::Refused(Status::RequestHeaderFieldsTooLarge),
+        Ok(None) if bytes.len() >= MAX_HEAD => {
+            Parsed::Refused(Status::REQUEST_HEADER_FIELDS_TOO_LARGE)
+        }
         Ok(None) => Parsed::Partial,
         Err(status) => Parsed::Refused(status),
     }
@@ -71,7 +73,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Parsed<'_> {
 fn read(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
     // An empty line or two before a request are nothing (2.2).
     let blanks = bytes.chunks(2).take(MAX_BLANKS).take_while(|line| *line == b"\r\n").count();
-    let Some((line, length)) = line(&bytes[2 * blanks..], MAX_LINE, Status::UriTooLong)? else {
+    let Some((line, length)) = line(&bytes[2 * blanks..], MAX_LINE, Status::URI_TOO_LONG)? else {
         check_beginning(&bytes[2 * blanks..])?;
         return Ok(None);
     };
@@ -81,16 +83,18 @@ fn read(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
     let (length, fields) = match httparse::parse_headers(&bytes[start..], &mut fields) {
         Ok(httparse::Status::Complete(parsed)) => parsed,
         Ok(httparse::Status::Partial) => return Ok(None),
-        Err(httparse::Error::TooManyHeaders) => return Err(Status::RequestHeaderFieldsTooLarge),
-        Err(_) => return Err(Status::BadRequest),
+        Err(httparse::Error::TooManyHeaders) => {
+            return Err(Status::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        }
+        Err(_) => return Err(Status::BAD_REQUEST),
     };
     if !has_strict_lines(&bytes[start..start + length]) {
-        return Err(Status::BadRequest);
+        return Err(Status::BAD_REQUEST);
     }
     if start + length > MAX_HEAD {
-        return Err(Status::RequestHeaderFieldsTooLarge);
+        return Err(Status::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
-    let request = judge(request_line, &Fields::read(fields)?)?;
+    let request = judge(request_line, Fields::read(fields)?)?;
     Ok(Some((request, start + length)))
 }
 
@@ -106,7 +110,7 @@ pub(crate) fn line(
         Some(end) => match (bytes[end], bytes.get(end + 1)) {
             (b'\r', Some(b'\n')) => Ok(Some((&bytes[..end], end + 2))),
             (b'\r', None) => Ok(None),
-            _ => Err(Status::BadRequest),
+            _ => Err(Status::BAD_REQUEST),
         },
         None if bytes.len() > limit => Err(too_long),
         None => Ok(None),
@@ -119,9 +123,9 @@ fn check_beginning(bytes: &[u8]) -> Result<(), Status> {
     let method = bytes.split(|&byte| byte == b' ').next().unwrap_or_default();
     let method = method.strip_suffix(b"\r").unwrap_or(method);
     if !method.iter().copied().all(is_token) || bytes.first() == Some(&b' ') {
-        return Err(Status::BadRequest);
+        return Err(Status::BAD_REQUEST);
     }
-    if method.len() > MAX_METHOD { Err(Status::NotImplemented) } else { Ok(()) }
+    if method.len() > MAX_METHOD { Err(Status::NOT_IMPLEMENTED) } else { Ok(()) }
 }
 
 /// The parts of a request line (3).
@@ -136,18 +140,18 @@ impl<'a> RequestLine<'a> {
         let mut words = line.split(|&byte| byte == b' ');
         let words = [words.next(), words.next(), words.next(), words.next()];
         let [Some(method), Some(target), Some(version), None] = words else {
-            return Err(Status::BadRequest);
+            return Err(Status::BAD_REQUEST);
         };
         if method.is_empty() || !method.iter().copied().all(is_token) {
-            return Err(Status::BadRequest);
+            return Err(Status::BAD_REQUEST);
         }
         let [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] =
             version
         else {
-            return Err(Status::BadRequest);
+            return Err(Status::BAD_REQUEST);
         };
         if *major != b'1' {
-            return Err(Status::VersionNotSupported);
+            return Err(Status::VERSION_NOT_SUPPORTED);
         }
         let method = match method {
             b"GET" => Method::Get,
@@ -156,7 +160,7 @@ impl<'a> RequestLine<'a> {
             b"OPTIONS" => Method::Options,
             b"PUT" | b"DELETE" | b"TRACE" | b"PATCH" => Method::Other,
             b"CONNECT" => return Err(target::refuse_authority(target)),
-            _ => return Err(Status::NotImplemented),
+            _ => return Err(Status::NOT_IMPLEMENTED),
         };
         let target = Target::read(target, method)?;
         // A minor version that is higher than ours is spoken to as if it were ours (9110, 2.5).
@@ -173,8 +177,7 @@ struct Fields<'a> {
     expects: bool,
     content_length: Option<u64>,
     codings: Option<Codings>,
-    if_modified_since: Option<SystemTime>,
-    has_if_none_match: bool,
+    conditions: Conditions<'a>,
 }
 
 /// What the transfer codings of a body come to.
@@ -196,7 +199,7 @@ impl<'a> Fields<'a> {
             if is("host") {
                 // More than one is for nobody to choose from (3.2).
                 if fields.host.replace(field.value).is_some() || !target::is_host(field.value) {
-                    return Err(Status::BadRequest);
+                    return Err(Status::BAD_REQUEST);
                 }
             } else if is("connection") {
                 for option in list(field.value) {
@@ -205,9 +208,9 @@ impl<'a> Fields<'a> {
                 }
             } else if is("content-length") {
                 // Two that are the same may be taken for one, or refused (6.3): they are refused.
-                let length = decimal(field.value).ok_or(Status::BadRequest)?;
+                let length = decimal(field.value).ok_or(Status::BAD_REQUEST)?;
                 if fields.content_length.replace(length).is_some() {
-                    return Err(Status::BadRequest);
+                    return Err(Status::BAD_REQUEST);
                 }
             } else if is("transfer-encoding") {
                 fields.codings = list(field.value).fold(fields.codings, |before, coding| {
@@ -222,16 +225,11 @@ impl<'a> Fields<'a> {
                 fields.codings.get_or_insert(Codings::Endless);
             } else if is("expect") {
                 if !field.value.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(Status::ExpectationFailed);
+                    return Err(Status::EXPECTATION_FAILED);
                 }
                 fields.expects = true;
-            } else if is("if-modified-since") {
-                // A date that nobody can read is no condition.
-                let text = std::str::from_utf8(field.value).ok();
-                fields.if_modified_since =
-                    text.and_then(|text| httpdate::parse_http_date(text.trim()).ok());
-            } else if is("if-none-match") {
-                fields.has_if_none_match = true;
+            } else {
+                fields.conditions.note(field.name, field.value);
             }
         }
         Ok(fields)
@@ -243,21 +241,21 @@ impl<'a> Fields<'a> {
             (None, None) => Ok(Framing::None),
             (None, Some(length)) => Ok(Framing::Length(length)),
             // Two lengths, of which each reader would choose its own.
-            (Some(_), Some(_)) => Err(Status::BadRequest),
+            (Some(_), Some(_)) => Err(Status::BAD_REQUEST),
             // HTTP/1.0 knows no transfer codings.
-            (Some(_), None) if is_http_1_0 => Err(Status::BadRequest),
+            (Some(_), None) if is_http_1_0 => Err(Status::BAD_REQUEST),
             (Some(Codings::Chunked), None) => Ok(Framing::Chunked),
-            (Some(Codings::Unknown), None) => Err(Status::NotImplemented),
-            (Some(Codings::Endless), None) => Err(Status::BadRequest),
+            (Some(Codings::Unknown), None) => Err(Status::NOT_IMPLEMENTED),
+            (Some(Codings::Endless), None) => Err(Status::BAD_REQUEST),
         }
     }
 }
 
 /// Our rules, on a head that is well formed.
-fn judge<'a>(line: RequestLine<'a>, fields: &Fields<'_>) -> Result<Request<'a>, Status> {
+fn judge<'a>(line: RequestLine<'a>, fields: Fields<'a>) -> Result<Request<'a>, Status> {
     let RequestLine { method, target, is_http_1_0 } = line;
     if fields.host.is_none() && !is_http_1_0 {
-        return Err(Status::BadRequest);
+        return Err(Status::BAD_REQUEST);
     }
     let framing = fields.framing(is_http_1_0)?;
     let wanted = if is_http_1_0 { fields.keep_alive } else { true };
@@ -269,7 +267,7 @@ fn judge<'a>(line: RequestLine<'a>, fields: &Fields<'_>) -> Result<Request<'a>, 
         framing,
         // Whoever speaks HTTP/1.0 does not know of interim answers (9110, 10.1.1).
         expects: fields.expects && !is_http_1_0,
-        if_modified_since: fields.if_modified_since.filter(|_| !fields.has_if_none_match),
+        conditions: fields.conditions,
     })
 }
 

@@ -7,57 +7,32 @@ use std::time::SystemTime;
 
 /// What an answer says, in a number and a phrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
-pub(crate) enum Status {
-    Ok = 200,
-    NoContent = 204,
-    MovedPermanently = 301,
-    NotModified = 304,
-    BadRequest = 400,
-    Forbidden = 403,
-    NotFound = 404,
-    MethodNotAllowed = 405,
-    RequestTimeout = 408,
-    LengthRequired = 411,
-    ContentTooLarge = 413,
-    UriTooLong = 414,
-    ExpectationFailed = 417,
-    MisdirectedRequest = 421,
-    RequestHeaderFieldsTooLarge = 431,
-    InternalServerError = 500,
-    NotImplemented = 501,
-    ServiceUnavailable = 503,
-    VersionNotSupported = 505,
-}
+pub(crate) struct Status(u16, &'static str);
 
+#[rustfmt::skip]
 impl Status {
-    fn code(self) -> u16 {
-        self as u16
-    }
-
-    fn phrase(self) -> &'static str {
-        match self {
-            Status::Ok => "OK",
-            Status::NoContent => "No Content",
-            Status::MovedPermanently => "Moved Permanently",
-            Status::NotModified => "Not Modified",
-            Status::BadRequest => "Bad Request",
-            Status::Forbidden => "Forbidden",
-            Status::NotFound => "Not Found",
-            Status::MethodNotAllowed => "Method Not Allowed",
-            Status::RequestTimeout => "Request Timeout",
-            Status::LengthRequired => "Length Required",
-            Status::ContentTooLarge => "Content Too Large",
-            Status::UriTooLong => "URI Too Long",
-            Status::ExpectationFailed => "Expectation Failed",
-            Status::MisdirectedRequest => "Misdirected Request",
-            Status::RequestHeaderFieldsTooLarge => "Request Header Fields Too Large",
-            Status::InternalServerError => "Internal Server Error",
-            Status::NotImplemented => "Not Implemented",
-            Status::ServiceUnavailable => "Service Unavailable",
-            Status::VersionNotSupported => "HTTP Version Not Supported",
-        }
-    }
+    pub(crate) const OK: Status = Status(200, "OK");
+    pub(crate) const NO_CONTENT: Status = Status(204, "No Content");
+    pub(crate) const PARTIAL_CONTENT: Status = Status(206, "Partial Content");
+    pub(crate) const MOVED_PERMANENTLY: Status = Status(301, "Moved Permanently");
+    pub(crate) const NOT_MODIFIED: Status = Status(304, "Not Modified");
+    pub(crate) const BAD_REQUEST: Status = Status(400, "Bad Request");
+    pub(crate) const FORBIDDEN: Status = Status(403, "Forbidden");
+    pub(crate) const NOT_FOUND: Status = Status(404, "Not Found");
+    pub(crate) const METHOD_NOT_ALLOWED: Status = Status(405, "Method Not Allowed");
+    pub(crate) const REQUEST_TIMEOUT: Status = Status(408, "Request Timeout");
+    pub(crate) const LENGTH_REQUIRED: Status = Status(411, "Length Required");
+    pub(crate) const PRECONDITION_FAILED: Status = Status(412, "Precondition Failed");
+    pub(crate) const CONTENT_TOO_LARGE: Status = Status(413, "Content Too Large");
+    pub(crate) const URI_TOO_LONG: Status = Status(414, "URI Too Long");
+    pub(crate) const RANGE_NOT_SATISFIABLE: Status = Status(416, "Range Not Satisfiable");
+    pub(crate) const EXPECTATION_FAILED: Status = Status(417, "Expectation Failed");
+    pub(crate) const MISDIRECTED_REQUEST: Status = Status(421, "Misdirected Request");
+    pub(crate) const REQUEST_HEADER_FIELDS_TOO_LARGE: Status = Status(431, "Request Header Fields Too Large");
+    pub(crate) const INTERNAL_SERVER_ERROR: Status = Status(500, "Internal Server Error");
+    pub(crate) const NOT_IMPLEMENTED: Status = Status(501, "Not Implemented");
+    pub(crate) const SERVICE_UNAVAILABLE: Status = Status(503, "Service Unavailable");
+    pub(crate) const VERSION_NOT_SUPPORTED: Status = Status(505, "HTTP Version Not Supported");
 }
 
 /// What the client is told about the connection after this answer.
@@ -80,7 +55,7 @@ pub(crate) struct Head<'a> {
 impl<'a> Head<'a> {
     /// The status line and the fields that every answer has.
     pub(crate) fn new(out: &'a mut Vec<u8>, status: Status, persistence: Persistence) -> Head<'a> {
-        let (code, phrase) = (status.code(), status.phrase());
+        let Status(code, phrase) = status;
         let now = HttpDate::from(SystemTime::now());
         put(out, format_args!("HTTP/1.1 {code} {phrase}\r\nServer: aemhttpd\r\nDate: {now}\r\n"));
         let head = Head { out };
@@ -110,7 +85,7 @@ pub(crate) fn go_on(out: &mut Vec<u8>) {
 
 /// A whole answer with somebody's content.
 pub(crate) fn content(out: &mut Vec<u8>, persistence: Persistence, content: &[u8]) {
-    Head::new(out, Status::Ok, persistence)
+    Head::new(out, Status::OK, persistence)
         .field("Content-Type", "application/octet-stream")
         .field("Content-Length", content.len())
         .end();
@@ -127,7 +102,7 @@ pub(crate) fn plain(
     with_body: bool,
     extra: Option<(&str, &str)>,
 ) {
-    let (code, phrase) = (status.code(), status.phrase());
+    let Status(code, phrase) = status;
     let body = format!(
         "<!doctype html>\n<meta charset=\"utf-8\">\n<title>{code} {phrase}</title>\n\
          <h1>{code} {phrase}</h1>\n<p>aemhttpd</p>\n"

@@ -39,7 +39,7 @@ pub(crate) fn route<'a>(request: &Request<'a>) -> Result<Route<'a>, Refusal> {
     };
     match (path == ECHO, request.method) {
         (true, Method::Post) if request.framing == Framing::None => {
-            Err(Refusal::Request(Status::LengthRequired))
+            Err(Refusal::Request(Status::LENGTH_REQUIRED))
         }
         (true, Method::Post) => Ok(Route::Echo),
         (true, Method::Options) => Ok(Route::Methods(OF_ECHO)),

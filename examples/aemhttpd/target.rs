@@ -27,7 +27,7 @@ impl<'a> Target<'a> {
     /// `BadRequest` for one that is none or not for this method; `MisdirectedRequest` for one that
     /// is to be had by TLS only.
     pub(crate) fn read(target: &'a [u8], method: Method) -> Result<Target<'a>, Status> {
-        let Ok(target) = std::str::from_utf8(target) else { return Err(Status::BadRequest) };
+        let Ok(target) = std::str::from_utf8(target) else { return Err(Status::BAD_REQUEST) };
         if target == "*" && method == Method::Options {
             return Ok(Target::Server);
         }
@@ -38,13 +38,13 @@ impl<'a> Target<'a> {
                 let (authority, path) = rest.split_at(end);
                 // Names of users are for nobody to follow (9110, 4.2.4).
                 if authority.is_empty() || !is_host(authority.as_bytes()) {
-                    return Err(Status::BadRequest);
+                    return Err(Status::BAD_REQUEST);
                 }
                 if scheme.eq_ignore_ascii_case("https") {
-                    return Err(Status::MisdirectedRequest);
+                    return Err(Status::MISDIRECTED_REQUEST);
                 }
                 if !scheme.eq_ignore_ascii_case("http") {
-                    return Err(Status::BadRequest);
+                    return Err(Status::BAD_REQUEST);
                 }
                 if path.is_empty() && method == Method::Options {
                     // A proxy's way to write `*` (3.2.4).
@@ -52,14 +52,14 @@ impl<'a> Target<'a> {
                 }
                 path
             }
-            None => return Err(Status::BadRequest),
+            None => return Err(Status::BAD_REQUEST),
         };
         let (path, query) = origin.split_once('?').unwrap_or((origin, ""));
         let is_written_right = is_of_uri(path, b"/:@")
             && is_of_uri(query, b"/:@?")
             && (path.is_empty() || path.starts_with('/'));
         if !is_written_right {
-            return Err(Status::BadRequest);
+            return Err(Status::BAD_REQUEST);
         }
         Ok(Target::Path(if path.is_empty() { "/" } else { path }))
     }
@@ -70,7 +70,7 @@ pub(crate) fn refuse_authority(target: &[u8]) -> Status {
     let has_port = target.rsplit(|&byte| byte == b':').next().is_some_and(|port| {
         !port.is_empty() && port.len() < target.len() && port.iter().all(u8::is_ascii_digit)
     });
-    if has_port && is_host(target) { Status::NotImplemented } else { Status::BadRequest }
+    if has_port && is_host(target) { Status::NOT_IMPLEMENTED } else { Status::BAD_REQUEST }
 }
 
 /// Whether this is a host, perhaps with a port (RFC 3986, 3.2.2). One without a name is one, too.
@@ -127,14 +127,14 @@ fn is_of_uri(text: &str, others: &[u8]) -> bool {
 pub(crate) fn path(target: &str) -> Result<Vec<u8>, Status> {
     let decoded = percent_decoded(target)?;
     if decoded.contains(&0) {
-        return Err(Status::BadRequest);
+        return Err(Status::BAD_REQUEST);
     }
     let mut path = Vec::with_capacity(decoded.len());
     let mut segments = decoded.split(|&byte| byte == b'/').peekable();
     while let Some(segment) = segments.next() {
         let is_last = segments.peek().is_none();
         match segment {
-            b".." => return Err(Status::BadRequest),
+            b".." => return Err(Status::BAD_REQUEST),
             b"" | b"." => {}
             name => {
                 path.extend_from_slice(name);
@@ -157,7 +157,7 @@ fn percent_decoded(text: &str) -> Result<Vec<u8>, Status> {
     let digit = |byte: Option<u8>| {
         byte.and_then(|byte| char::from(byte).to_digit(16))
             .and_then(|digit| u8::try_from(digit).ok())
-            .ok_or(Status::BadRequest)
+            .ok_or(Status::BAD_REQUEST)
     };
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();

@@ -41,7 +41,7 @@ fn a_length_is_that_many_bytes() {
     comes_to(Framing::Length(0), "more", "", 0);
     comes_to(Framing::None, "more", "", 0);
     comes_to(Framing::Length(9), "hello", "hello", usize::MAX);
-    assert_eq!(Body::new(Framing::Length(MAX_BODY + 1)).unwrap_err(), Status::ContentTooLarge);
+    assert_eq!(Body::new(Framing::Length(MAX_BODY + 1)).unwrap_err(), Status::CONTENT_TOO_LARGE);
 }
 
 #[test]
@@ -58,16 +58,16 @@ fn chunks_end_where_they_say() {
 #[test]
 fn what_is_no_body_is_no_body() {
     for (input, status) in [
-        ("\r\n", Status::BadRequest),
-        ("g\r\n", Status::BadRequest),
-        ("1 \r\na\r\n", Status::BadRequest),
-        ("1\r\nab\r\n", Status::BadRequest),
-        ("1\na", Status::BadRequest),
-        ("1;\u{1}\r\na", Status::BadRequest),
-        ("0\r\nno field\r\n\r\n", Status::BadRequest),
-        ("0\r\n folded: x\r\n\r\n", Status::BadRequest),
-        ("10000000000000000\r\n", Status::ContentTooLarge),
-        ("40001\r\n", Status::ContentTooLarge),
+        ("\r\n", Status::BAD_REQUEST),
+        ("g\r\n", Status::BAD_REQUEST),
+        ("1 \r\na\r\n", Status::BAD_REQUEST),
+        ("1\r\nab\r\n", Status::BAD_REQUEST),
+        ("1\na", Status::BAD_REQUEST),
+        ("1;\u{1}\r\na", Status::BAD_REQUEST),
+        ("0\r\nno field\r\n\r\n", Status::BAD_REQUEST),
+        ("0\r\n folded: x\r\n\r\n", Status::BAD_REQUEST),
+        ("10000000000000000\r\n", Status::CONTENT_TOO_LARGE),
+        ("40001\r\n", Status::CONTENT_TOO_LARGE),
     ] {
         for size in 1..=input.len() {
             assert_eq!(read(Framing::Chunked, input.as_bytes(), size), Err(status), "{input:?}");
@@ -77,7 +77,7 @@ fn what_is_no_body_is_no_body() {
 
 #[test]
 fn what_is_not_data_is_bounded() {
-    let too_large = Err(Status::RequestHeaderFieldsTooLarge);
+    let too_large = Err(Status::REQUEST_HEADER_FIELDS_TOO_LARGE);
     let extension = format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(MAX_CHUNK_LINE));
     assert_eq!(read(Framing::Chunked, extension.as_bytes(), 100), too_large);
     let trailers = format!("0\r\n{}\r\n", "A: b\r\n".repeat(MAX_CHUNK_LINES / 6));
@@ -87,6 +87,6 @@ fn what_is_not_data_is_bounded() {
     let data = "8000\r\n".to_owned() + &"x".repeat(0x8000) + "\r\n";
     assert_eq!(
         read(Framing::Chunked, data.repeat(9).as_bytes(), 1000),
-        Err(Status::ContentTooLarge)
+        Err(Status::CONTENT_TOO_LARGE)
     );
 }

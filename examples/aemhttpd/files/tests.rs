@@ -52,16 +52,13 @@ fn page(site: &Site, path: &str) -> Page {
 fn a_page_comes_with_its_facts_and_its_bytes() {
     let directory = Directory::new();
     let mut found = page(&directory.site(), "a.txt");
-    assert_eq!((found.length, found.media_type), (6, "text/plain; charset=utf-8"));
+    assert_eq!((found.tag.length, found.media_type), (6, "text/plain; charset=utf-8"));
     let modified = fs::metadata(directory.root().join("a.txt")).unwrap().modified().unwrap();
-    assert!(found.is_unchanged(Some(modified)));
-    assert!(found.is_unchanged(Some(modified + Duration::from_secs(1))));
-    assert!(!found.is_unchanged(Some(modified - Duration::from_secs(1))));
-    assert!(!found.is_unchanged(None));
+    assert_eq!(found.tag.modified, modified);
     let mut out = b"head ".to_vec();
     found.rest.read(&mut out, 100).unwrap();
     assert_eq!(out, b"head inside");
-    assert_eq!(found.rest.len(), 0);
+    assert!(found.rest.is_over());
 }
 
 #[test]
@@ -70,10 +67,10 @@ fn a_directory_is_its_index_or_a_hint() {
     let site = directory.site();
     assert_eq!(page(&site, "docs/").media_type, "text/html; charset=utf-8");
     assert!(matches!(find(&site, "docs"), Ok(Found::Directory)));
-    assert!(matches!(find(&site, ""), Err(Status::NotFound)));
+    assert!(matches!(find(&site, ""), Err(Status::NOT_FOUND)));
     fs::create_dir_all(directory.root().join("x/index.html")).unwrap();
-    assert!(matches!(find(&site, "x/"), Err(Status::NotFound)));
-    assert!(matches!(find(&site, "a.txt/"), Err(Status::NotFound)));
+    assert!(matches!(find(&site, "x/"), Err(Status::NOT_FOUND)));
+    assert!(matches!(find(&site, "a.txt/"), Err(Status::NOT_FOUND)));
 }
 
 #[test]
@@ -86,10 +83,10 @@ fn nothing_outside_of_the_root_is_opened() {
     symlink("a.txt", root.join("inner")).unwrap();
     symlink("round", root.join("round")).unwrap();
     for path in ["relative", "absolute", "up/secret", "../secret", "docs/../../secret", "round"] {
-        assert!(matches!(find(&site, path), Err(Status::NotFound)), "{path}");
+        assert!(matches!(find(&site, path), Err(Status::NOT_FOUND)), "{path}");
     }
-    assert!(matches!(find(&site, "/etc/passwd"), Err(Status::NotFound)));
-    assert_eq!(page(&site, "inner").length, 6);
+    assert!(matches!(find(&site, "/etc/passwd"), Err(Status::NOT_FOUND)));
+    assert_eq!(page(&site, "inner").tag.length, 6);
 }
 
 #[test]
@@ -97,12 +94,12 @@ fn what_is_no_file_is_not_found_and_stops_nobody() {
     let directory = Directory::new();
     let status = std::process::Command::new("mkfifo").arg(directory.root().join("fifo")).status();
     if status.is_ok_and(|status| status.success()) {
-        assert!(matches!(find(&directory.site(), "fifo"), Err(Status::NotFound)));
+        assert!(matches!(find(&directory.site(), "fifo"), Err(Status::NOT_FOUND)));
     }
     let _socket = std::os::unix::net::UnixListener::bind(directory.root().join("socket")).unwrap();
-    assert!(matches!(find(&directory.site(), "socket"), Err(Status::NotFound)));
-    assert!(matches!(find(&directory.site(), &"a".repeat(300)), Err(Status::NotFound)));
-    assert!(matches!(find(&directory.site(), &"a/".repeat(3000)), Err(Status::NotFound)));
+    assert!(matches!(find(&directory.site(), "socket"), Err(Status::NOT_FOUND)));
+    assert!(matches!(find(&directory.site(), &"a".repeat(300)), Err(Status::NOT_FOUND)));
+    assert!(matches!(find(&directory.site(), &"a/".repeat(3000)), Err(Status::NOT_FOUND)));
 }
 
 #[test]
@@ -112,7 +109,7 @@ fn pieces_add_up_and_none_is_over_its_limit() {
     fs::write(directory.root().join("big.bin"), &whole).unwrap();
     let mut rest = page(&directory.site(), "big.bin").rest;
     let mut read = Vec::new();
-    while rest.len() > 0 {
+    while !rest.is_over() {
         let mut piece = Vec::new();
         rest.read(&mut piece, 4096).unwrap();
         assert!(!piece.is_empty() && piece.len() <= 4096);

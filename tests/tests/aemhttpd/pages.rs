@@ -1,6 +1,6 @@
 //! What is served, byte for byte, and how connections are kept.
 
-use crate::client::{Client, get};
+use crate::client::{Answer, Client, get};
 use crate::server::{Directory, Server, shipped_site};
 use std::net::Shutdown;
 use std::thread;
@@ -265,4 +265,95 @@ fn clients_that_leave_in_the_middle_disturb_nobody() {
         drop(client);
     }
     assert_eq!(Client::new(server.connect()).get("/").status, 200);
+}
+
+/// Asks for a page with these fields.
+fn ask(client: &mut Client, target: &str, fields: &str) -> Answer {
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+    client.answer()
+}
+
+#[test]
+fn parts_of_a_page_come_as_they_are_asked_for() {
+    let directory = Directory::new();
+    let whole = noise(300_000);
+    directory.write("big.bin", &whole);
+    directory.write("empty", "");
+    let server = Server::on(directory.path());
+    let mut client = Client::new(server.connect());
+    let first = client.get("/big.bin");
+    assert_eq!(first.field("Accept-Ranges"), Some("bytes"));
+    let tag = first.field("ETag").unwrap().to_owned();
+    for (range, from, to) in [
+        ("0-0", 0, 1),
+        ("1000-1999", 1000, 2000),
+        ("299999-", 299_999, 300_000),
+        ("-5", 299_995, 300_000),
+        ("100000-999999999", 100_000, 300_000),
+    ] {
+        let answer = ask(&mut client, "/big.bin", &format!("Range: bytes={range}\r\n"));
+        let told = format!("bytes {from}-{}/300000", to - 1);
+        assert_eq!((answer.status, answer.field("Content-Range")), (206, Some(&told[..])));
+        assert!(answer.body == whole[from..to], "{range}");
+        assert_eq!(answer.field("ETag"), Some(&tag[..]));
+    }
+    for (target, range) in [("/big.bin", "300000-"), ("/empty", "0-")] {
+        let answer = ask(&mut client, target, &format!("Range: bytes={range}\r\n"));
+        let size = if target == "/empty" { "bytes */0" } else { "bytes */300000" };
+        assert_eq!((answer.status, answer.field("Content-Range")), (416, Some(size)));
+    }
+    let same = ask(&mut client, "/big.bin", &format!("Range: bytes=0-9\r\nIf-Range: {tag}\r\n"));
+    assert_eq!((same.status, same.body.len()), (206, 10));
+    let other = ask(&mut client, "/big.bin", "Range: bytes=0-9\r\nIf-Range: \"x\"\r\n");
+    assert_eq!((other.status, other.body.len()), (200, 300_000));
+    // HEAD has no parts.
+    client.send("HEAD /big.bin HTTP/1.1\r\nHost: a\r\nRange: bytes=0-9\r\n\r\n");
+    let head = client.answer_to("HEAD");
+    assert_eq!((head.status, head.field("Content-Length")), (200, Some("300000")));
+}
+
+#[test]
+fn several_parts_come_in_one_answer() {
+    let directory = Directory::new();
+    let whole = noise(200_000);
+    directory.write("big.bin", &whole);
+    let server = Server::on(directory.path());
+    let mut client = Client::new(server.connect());
+    let answer = ask(&mut client, "/big.bin", "Range: bytes=0-9,50000-149999,-1\r\n");
+    assert_eq!(answer.status, 206);
+    let media_type = answer.field("Content-Type").unwrap();
+    let boundary = media_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let mut left = &answer.body[..];
+    for (from, to) in [(0, 10), (50_000, 150_000), (199_999, 200_000)] {
+        let head = format!(
+            "\r\n--{boundary}\r\nContent-Type: application/octet-stream\r\n\
+             Content-Range: bytes {from}-{}/200000\r\n\r\n",
+            to - 1
+        );
+        left = left.strip_prefix(head.as_bytes()).expect("the head of a part");
+        let (part, rest) = left.split_at(to - from);
+        assert!(part == &whole[from..to]);
+        left = rest;
+    }
+    assert_eq!(left, format!("\r\n--{boundary}--\r\n").as_bytes());
+    assert_eq!(client.get("/big.bin").body.len(), 200_000, "the connection goes on");
+}
+
+#[test]
+fn conditions_are_judged_by_tag_and_date() {
+    let directory = Directory::new();
+    directory.write("page.html", "<p>one");
+    let server = Server::on(directory.path());
+    let mut client = Client::new(server.connect());
+    let first = client.get("/page.html");
+    let tag = first.field("ETag").unwrap().to_owned();
+    let mut status = |fields: String| ask(&mut client, "/page.html", &fields).status;
+    assert_eq!(status(format!("If-None-Match: \"x\", W/{tag}\r\n")), 304);
+    assert_eq!(status("If-None-Match: \"x\"\r\n".into()), 200);
+    assert_eq!(status(format!("If-Match: {tag}\r\n")), 200);
+    assert_eq!(status("If-Match: \"x\"\r\n".into()), 412);
+    assert_eq!(status("If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n".into()), 412);
+    // A page that is written anew within the second has another tag.
+    directory.write("page.html", "<p>two");
+    assert_eq!(status(format!("If-None-Match: {tag}\r\n")), 200);
 }
