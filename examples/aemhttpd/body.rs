@@ -92,7 +92,7 @@ impl Body {
                     _ => return Err(Status::BAD_REQUEST),
                 },
                 Place::Size | Place::Trailer => {
-                    let too_long = Status::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                    let too_long = Status::FIELDS_TOO_LARGE;
                     let Some((line, length)) = line(input, MAX_CHUNK_LINE, too_long)? else {
                         return Ok(Step::Wait);
                     };

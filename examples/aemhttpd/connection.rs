@@ -16,14 +16,13 @@
 //! A connection that we end is half closed first and listened to for a while, so that the client
 //! gets to read its last answer.
 
-use crate::dialogue::Dialogue;
-use crate::files::Site;
+use crate::dialogue::{Dialogue, Service};
 use crate::limits::{LINGER, LINGER_BYTES};
 use aem::net::TcpStream;
 use aem::{Chunk, Control, Next, Registration, WeakState};
 use futures::stream;
 use std::io;
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +30,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
-    site: Rc<Site>,
+    service: Rc<Service>,
     dialogue: Dialogue,
     /// Handles to itself; there from before the first event on.
     own: Option<Own>,
@@ -39,8 +38,17 @@ pub(crate) struct Connection {
     sending: Option<Registration>,
     /// Our side is closed, and we wait for the client's.
     lingering: Option<Lingering>,
-    /// When a request was last completed or a piece of an answer taken.
+    /// When a request was begun or answered, or a piece of an answer taken.
     progress: Instant,
+}
+
+/// How long clients are waited for: see `limits`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For their next request.
+    pub(crate) idle: Duration,
+    /// For the rest of a request that was begun, and for a piece of an answer to be taken.
+    pub(crate) busy: Duration,
 }
 
 /// What a connection needs to act on itself.
@@ -60,11 +68,11 @@ struct Lingering {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, site: Rc<Site>) -> Connection {
+    pub(crate) fn new(stream: TcpStream, peer: IpAddr, service: Rc<Service>) -> Connection {
         Connection {
             stream,
-            site,
-            dialogue: Dialogue::default(),
+            service,
+            dialogue: Dialogue::new(peer),
             own: None,
             sending: None,
             lingering: None,
@@ -103,13 +111,15 @@ impl Connection {
     }
 
     /// Event: the server looks after its connections.
-    pub(crate) fn look(&mut self, now: Instant, idle: Duration) {
-        let is_late = now.saturating_duration_since(self.progress) >= idle;
+    pub(crate) fn look(&mut self, now: Instant, patience: Patience) {
+        let is_busy = self.sending.is_some() || self.dialogue.has_begun();
+        let patience = if is_busy { patience.busy } else { patience.idle };
+        let is_late = now.saturating_duration_since(self.progress) >= patience;
         if !is_late || self.lingering.is_some() {
             return;
         }
         let mut out = Vec::new();
-        if self.sending.is_none() && self.dialogue.time_out(&mut out) {
+        if self.sending.is_none() && self.dialogue.time_out(&self.service, &mut out) {
             self.own().reading.pause();
             self.send(out);
         } else {
@@ -130,10 +140,12 @@ impl Connection {
 
     /// Says what can be said now, `fresh` being new bytes from the client.
     fn advance(&mut self, fresh: &[u8]) -> io::Result<()> {
-        let mut out = Vec::new();
-        self.dialogue.advance(&self.site, fresh, &mut out)?;
+        let (mut out, had_begun) = (Vec::new(), self.dialogue.has_begun());
+        self.dialogue.advance(&self.service, fresh, &mut out)?;
         if !out.is_empty() {
             self.send(out);
+        } else if !had_begun {
+            self.progress = aem::time::now();
         }
         Ok(())
     }

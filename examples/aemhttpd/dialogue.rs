@@ -12,16 +12,30 @@
 use crate::body::{Body, Step};
 use crate::files::{Found, Rest, Site};
 use crate::limits::{BATCH, PIECE};
+use crate::log::Log;
 use crate::page;
 use crate::request::{self, Method, Parsed, Request};
 use crate::response::{self, Head, Persistence, Status};
 use crate::router::{self, Route};
 use crate::target;
 use std::io;
+use std::net::IpAddr;
+
+/// What all dialogues share.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) site: Site,
+    pub(crate) log: Log,
+    /// Requests on one connection.
+    pub(crate) requests: u64,
+}
 
 /// The state between two events; empty while a connection is idle.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Dialogue {
+    peer: IpAddr,
+    /// How many requests were answered.
+    answered: u64,
     /// What was received and is not answered yet.
     unread: Vec<u8>,
     /// The request whose body is not whole yet. It is answered when it is: not before it is known
@@ -45,6 +59,11 @@ struct Pending {
 }
 
 impl Dialogue {
+    pub(crate) fn new(peer: IpAddr) -> Dialogue {
+        let (unread, pending, page) = (Vec::new(), None, None);
+        Dialogue { peer, answered: 0, unread, pending, page, is_ending: false }
+    }
+
     /// Goes on: with the page that is being sent, then with the requests that are there, `fresh`
     /// being new bytes from the client, perhaps none.
     ///
@@ -54,7 +73,7 @@ impl Dialogue {
     /// be broken off.
     pub(crate) fn advance(
         &mut self,
-        site: &Site,
+        service: &Service,
         fresh: &[u8],
         out: &mut Vec<u8>,
     ) -> io::Result<()> {
@@ -63,13 +82,13 @@ impl Dialogue {
             self.page.take_if(|page| page.is_over());
         }
         if self.unread.is_empty() {
-            let used = self.answer_all(site, fresh, out);
+            let used = self.answer_all(service, fresh, out);
             self.unread.extend_from_slice(&fresh[used..]);
             return Ok(());
         }
         let mut unread = std::mem::take(&mut self.unread);
         unread.extend_from_slice(fresh);
-        let used = self.answer_all(site, &unread, out);
+        let used = self.answer_all(service, &unread, out);
         if used < unread.len() {
             unread.drain(..used);
             self.unread = unread;
@@ -93,29 +112,34 @@ impl Dialogue {
         (self.unread, self.pending) = (Vec::new(), None);
     }
 
+    /// Whether there is a part of a request.
+    pub(crate) fn has_begun(&self) -> bool {
+        !self.unread.is_empty() || self.pending.is_some()
+    }
+
     /// Ends with a word to a client that began a request and did not complete it in time; says
     /// nothing, and returns false, to one that did not even begin.
-    pub(crate) fn time_out(&mut self, out: &mut Vec<u8>) -> bool {
-        let has_begun = !self.unread.is_empty() || self.pending.is_some();
+    pub(crate) fn time_out(&mut self, service: &Service, out: &mut Vec<u8>) -> bool {
+        let has_begun = self.has_begun();
         if has_begun {
-            self.refuse(Status::REQUEST_TIMEOUT, true, out);
+            self.refuse(service, Status::REQUEST_TIMEOUT, out);
             self.end();
         }
         has_begun
     }
 
     /// Answers the requests in `input`; returns how much of it was used.
-    fn answer_all(&mut self, site: &Site, input: &[u8], out: &mut Vec<u8>) -> usize {
+    fn answer_all(&mut self, service: &Service, input: &[u8], out: &mut Vec<u8>) -> usize {
         let mut rest = input;
         while !self.is_ending && self.page.is_none() && out.len() < BATCH {
             let went_on = match self.pending.take() {
-                Some(pending) => self.read_body(site, pending, &mut rest, out),
-                None => self.read_head(site, &mut rest, out),
+                Some(pending) => self.read_body(service, pending, &mut rest, out),
+                None => self.read_head(service, &mut rest, out),
             };
             match went_on {
                 Ok(true) => {}
                 Ok(false) => break,
-                Err(status) => self.refuse(status, true, out),
+                Err(status) => self.refuse(service, status, out),
             }
         }
         if self.is_ending { input.len() } else { input.len() - rest.len() }
@@ -124,7 +148,7 @@ impl Dialogue {
     /// Reads one head, and answers the request if that is all of it. False if more is needed.
     fn read_head(
         &mut self,
-        site: &Site,
+        service: &Service,
         input: &mut &[u8],
         out: &mut Vec<u8>,
     ) -> Result<bool, Status> {
@@ -137,13 +161,13 @@ impl Dialogue {
         *input = rest;
         let body = Body::new(request.framing)?;
         if body.is_over() {
-            self.answer(site, &request, &[], out);
+            self.answer(service, &request, &[], out);
             return Ok(true);
         }
         let is_wanted = matches!(router::route(&request), Ok(Route::Echo));
         if request.expects && !is_wanted {
             // The body need not come, and may; so nothing that comes is a request.
-            self.answer(site, &Request { keep_alive: false, ..request }, &[], out);
+            self.answer(service, &Request { keep_alive: false, ..request }, &[], out);
             return Ok(true);
         }
         if request.expects && rest.is_empty() {
@@ -157,7 +181,7 @@ impl Dialogue {
     /// Reads on in a body, and answers its request if that is all of it. False if more is needed.
     fn read_body(
         &mut self,
-        site: &Site,
+        service: &Service,
         mut pending: Box<Pending>,
         input: &mut &[u8],
         out: &mut Vec<u8>,
@@ -172,7 +196,7 @@ impl Dialogue {
                 }
                 Step::End => {
                     if let Parsed::Complete(request, _) = request::parse(&pending.head) {
-                        self.answer(site, &request, &pending.content, out);
+                        self.answer(service, &request, &pending.content, out);
                     }
                     return Ok(true);
                 }
@@ -180,55 +204,81 @@ impl Dialogue {
         }
     }
 
-    /// Answers one request.
-    fn answer(&mut self, site: &Site, request: &Request<'_>, content: &[u8], out: &mut Vec<u8>) {
-        let has_body = request.method != Method::Head;
-        self.is_ending = !request.keep_alive;
-        let persistence = match (request.keep_alive, request.is_http_1_0) {
+    /// Answers one request, and logs it.
+    fn answer(
+        &mut self,
+        service: &Service,
+        request: &Request<'_>,
+        content: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        let start = out.len();
+        self.answered += 1;
+        let keeps = request.keep_alive && self.answered < service.requests;
+        self.is_ending = !keeps;
+        let persistence = match (keeps, request.is_http_1_0) {
             (true, false) => Persistence::Open,
             (true, true) => Persistence::OpenSaid,
             (false, _) => Persistence::Close,
         };
-        let plain = |out: &mut Vec<u8>, status, field| {
-            response::plain(out, status, persistence, has_body, field);
-        };
-        let path = match router::route(request) {
-            Ok(Route::Page(path)) => path,
-            Ok(Route::Echo) => return response::content(out, persistence, content),
-            Ok(Route::Methods(methods)) => {
-                return Head::new(out, Status::NO_CONTENT, persistence)
-                    .field("Allow", methods)
-                    .end();
-            }
-            Err(router::Refusal::Method(methods)) => {
-                return plain(out, Status::METHOD_NOT_ALLOWED, Some(("Allow", methods)));
-            }
-            Err(router::Refusal::Request(status)) => return self.refuse(status, has_body, out),
-        };
-        match target::path(path).and_then(|path| site.find(path)) {
-            Ok(Found::Page(page)) => {
-                let start = out.len();
-                match page::serve(page, request, persistence, out) {
-                    Ok(rest) => self.page = rest,
-                    Err(_) => {
-                        out.truncate(start);
-                        plain(out, Status::INTERNAL_SERVER_ERROR, None);
-                    }
-                }
-            }
-            Ok(Found::Directory) => {
-                let location = target::as_directory(path);
-                plain(out, Status::MOVED_PERMANENTLY, Some(("Location", &location)));
-            }
-            Err(Status::BAD_REQUEST) => self.refuse(Status::BAD_REQUEST, has_body, out),
-            Err(status) => plain(out, status, None),
+        let has_body = request.method != Method::Head;
+        if let Err(status) = self.say(&service.site, request, content, persistence, out) {
+            // Such a request is no client's that one would want to hear again.
+            self.is_ending |= status == Status::BAD_REQUEST || status == Status::LENGTH_REQUIRED;
+            let persistence = if self.is_ending { Persistence::Close } else { persistence };
+            out.truncate(start);
+            response::plain(out, status, persistence, has_body, None);
         }
+        service.log.note(self.peer, request.line, &out[start..]);
     }
 
-    /// The last answer, to what cannot be served.
-    fn refuse(&mut self, status: Status, has_body: bool, out: &mut Vec<u8>) {
+    /// Says what a request asks for, or why that cannot be.
+    fn say(
+        &mut self,
+        site: &Site,
+        request: &Request<'_>,
+        content: &[u8],
+        persistence: Persistence,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Status> {
+        let has_body = request.method != Method::Head;
+        let path = match router::route(request) {
+            Ok(Route::Page(path)) => path,
+            Ok(Route::Echo) => {
+                response::content(out, persistence, content);
+                return Ok(());
+            }
+            Ok(Route::Methods(methods)) => {
+                Head::new(out, Status::NO_CONTENT, persistence).field("Allow", methods).end();
+                return Ok(());
+            }
+            Err(router::Refusal::Method(methods)) => {
+                let field = Some(("Allow", methods));
+                response::plain(out, Status::METHOD_NOT_ALLOWED, persistence, has_body, field);
+                return Ok(());
+            }
+            Err(router::Refusal::Request(status)) => return Err(status),
+        };
+        match site.find(target::path(path)?)? {
+            Found::Page(page) => {
+                let served = page::serve(page, request, persistence, out);
+                self.page = served.map_err(|_| Status::INTERNAL_SERVER_ERROR)?;
+            }
+            Found::Directory => {
+                let location = target::as_directory(path);
+                let field = Some(("Location", &location[..]));
+                response::plain(out, Status::MOVED_PERMANENTLY, persistence, has_body, field);
+            }
+        }
+        Ok(())
+    }
+
+    /// The last answer, to what is no request.
+    fn refuse(&mut self, service: &Service, status: Status, out: &mut Vec<u8>) {
         self.is_ending = true;
-        response::plain(out, status, Persistence::Close, has_body, None);
+        let start = out.len();
+        response::plain(out, status, Persistence::Close, true, None);
+        service.log.note(self.peer, "-", &out[start..]);
     }
 }
 

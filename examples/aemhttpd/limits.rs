@@ -46,12 +46,18 @@ pub(crate) const HEAD_ROOM: usize = 256;
 /// is there and requests remain, the rest waits until the kernel has taken what was sent.
 pub(crate) const BATCH: usize = 128 * 1024;
 
-/// How long a connection may take to complete its next request, or to accept the next piece of
-/// an answer, unless `--idle` says otherwise. Long enough for a person who reads a page and
-/// clicks; bytes that trickle in do not extend it.
+/// How long a connection may be idle, unless `--idle` says otherwise. Long enough for a person who reads a
+/// page and clicks.
 pub(crate) const IDLE: Duration = Duration::from_secs(60);
 
-/// Looks at the connections in one idle time. More looks are more exact and cost more; with 4 a
+/// How long a request may take to come, from its first byte to its last, and a piece of an answer to be
+/// taken, unless `--busy` says otherwise. Bytes that trickle in do not extend it.
+pub(crate) const BUSY: Duration = Duration::from_secs(20);
+
+/// Bytes of lines of the access log that are gathered before they are written.
+pub(crate) const MAX_LOG: usize = 32 * 1024;
+
+/// Looks at the connections in the shorter of these times. More looks are more exact and cost more; with 4 a
 /// connection is closed at most a quarter late.
 pub(crate) const LOOKS_PER_IDLE: u32 = 4;
 
@@ -62,8 +68,8 @@ pub(crate) const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that are thrown away meanwhile. A client that sends more than this is not listening.
 pub(crate) const LINGER_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long answers in progress may take after the signal to end. Service managers commonly
-/// kill after 10 to 90 seconds.
+/// How long answers in progress may take after the signal to end, unless `--drain` says otherwise. Service
+/// managers commonly kill after 10 to 90 seconds.
 pub(crate) const DRAIN: Duration = Duration::from_secs(8);
 
 /// Tries of an `openat2` that met a rename of one of the path's directories. Each needs another

@@ -17,7 +17,7 @@
 //! body         bytes -> content        router   request -> whom it is for
 //! files        path -> file            page     file -> answer
 //! conditions   which parts of it       response answer -> bytes
-//! limits       every number, with its reason
+//! limits       every number              log      an answer -> a line
 //! ```
 //!
 //! SIGTERM or ctrl-c ends it: nothing more is accepted, answers in progress are finished, and the
@@ -29,6 +29,7 @@ mod connection;
 mod dialogue;
 mod files;
 mod limits;
+mod log;
 mod page;
 mod request;
 mod response;
@@ -39,9 +40,11 @@ mod target;
 use aem::net::TcpListener;
 use aem::{Scope, State};
 use clap::{Parser, ValueEnum};
+use connection::Patience;
+use dialogue::Service;
 use files::Site;
 use futures::future::{Either, select};
-use server::Server;
+use server::{Limits, Server};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -64,9 +67,44 @@ struct Flags {
     /// How the kernel is asked.
     #[arg(long, value_enum, default_value_t = Backend::Auto)]
     backend: Backend,
-    /// Seconds without a complete request after which a connection is closed; 0 for never.
+    /// Seconds after which a connection without a request is closed; 0 for never.
     #[arg(long, value_name = "SECONDS", default_value_t = limits::IDLE.as_secs())]
     idle: u64,
+    /// Seconds in which a request has to be complete, and a piece of an answer taken; 0 for any.
+    #[arg(long, value_name = "SECONDS", default_value_t = limits::BUSY.as_secs())]
+    busy: u64,
+    /// Seconds for answers in progress after the signal to end.
+    #[arg(long, value_name = "SECONDS", default_value_t = limits::DRAIN.as_secs())]
+    drain: u64,
+    /// Connections in all, beyond which nobody is accepted; 0 for as many as there are descriptors.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    max_connections: usize,
+    /// Connections of one address, beyond which the answer is 503; 0 for any.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    max_per_address: usize,
+    /// Requests on one connection, which is closed after the last; 0 for any.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    max_requests: usize,
+    /// What is told of each answer on standard output, behind the first line.
+    #[arg(long, value_enum, default_value_t = log::Format::None)]
+    log: log::Format,
+}
+
+impl Flags {
+    fn limits(&self) -> Limits {
+        let patience = Patience { idle: seconds(self.idle), busy: seconds(self.busy) };
+        let (connections, of_address) = (any(self.max_connections), any(self.max_per_address));
+        Limits { patience, connections, of_address }
+    }
+}
+
+/// Zero stands for no limit.
+fn any(limit: usize) -> usize {
+    if limit == 0 { usize::MAX } else { limit }
+}
+
+fn seconds(limit: u64) -> Duration {
+    Duration::from_secs(if limit == 0 { u64::MAX } else { limit })
 }
 
 /// The values of `--backend`.
@@ -102,31 +140,43 @@ fn run(flags: &Flags) -> aem::Result {
 
 /// Serves until it is asked to end.
 async fn serve(flags: &Flags, site: Site) -> aem::Result {
-    let listener = TcpListener::bind(flags.listen)
-        .map_err(|error| format!("cannot listen on {}: {error}", flags.listen))?;
+    let listener = listener(flags)?;
     // From here on a signal ends us in order, also one that comes while we begin.
     let asked = aem::signal::shutdown_requested();
     announce(listener.local_addr()?);
 
-    let idle = Duration::from_secs(if flags.idle == 0 { u64::MAX } else { flags.idle });
-    let server = State::new(Server::new(site, idle));
-    let _looking = Server::look_after(&server, aem::time::every(idle / limits::LOOKS_PER_IDLE));
+    let (limits, requests) = (flags.limits(), any(flags.max_requests) as u64);
+    let service = Service { site, log: log::Log::new(flags.log), requests };
+    let server = State::new(Server::new(service, limits));
+    let shorter = limits.patience.idle.min(limits.patience.busy);
+    let _looking = Server::look_after(&server, aem::time::every(shorter / limits::LOOKS_PER_IDLE));
     let scope = Scope::new();
     let mut accepting = aem::on_ok(listener.incoming(), {
         let (server, scope) = (server.clone(), scope.handle());
-        move |(stream, _peer)| Server::admit(&server, &scope, stream)
+        move |(stream, peer)| Server::admit(&server, &scope, stream, peer)
     });
+    server.with(|server| server.attach(accepting.control()));
 
     if let Either::Left((ended, _)) = select(&mut accepting, asked).await {
         ended?;
     }
     drop((accepting, listener));
     server.with(Server::wind_down);
-    if aem::time::timeout(limits::DRAIN, scope.idle()).await.is_err() {
+    if aem::time::timeout(Duration::from_secs(flags.drain), scope.idle()).await.is_err() {
         let left = server.with(|server| server.len());
         eprintln!("aemhttpd: ended with answers unfinished: {left}");
     }
+    server.with(|server| server.log().flush());
     Ok(())
+}
+
+/// The listener that a supervisor has opened for us (`LISTEN_FDS`), or one of our own.
+fn listener(flags: &Flags) -> aem::Result<TcpListener> {
+    if let Some(socket) = aem::net::inherited()?.pop() {
+        return Ok(socket.into_tcp_listener()?);
+    }
+    let bound = TcpListener::bind(flags.listen);
+    Ok(bound.map_err(|error| format!("cannot listen on {}: {error}", flags.listen))?)
 }
 
 /// The first line on standard output, by which scripts find the server.

@@ -27,6 +27,8 @@ pub(crate) enum Parsed<'a> {
 /// A request with everything the server needs to know of it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Request<'a> {
+    /// The whole request line.
+    pub(crate) line: &'a str,
     pub(crate) method: Method,
     pub(crate) target: Target<'a>,
     /// Whether the client speaks HTTP/1.0 and has to be told that the connection stays open.
@@ -62,9 +64,7 @@ pub(crate) enum Framing {
 pub(crate) fn parse(bytes: &[u8]) -> Parsed<'_> {
     match read(bytes) {
         Ok(Some((request, length))) => Parsed::Complete(request, length),
-        Ok(None) if bytes.len() >= MAX_HEAD => {
-            Parsed::Refused(Status::REQUEST_HEADER_FIELDS_TOO_LARGE)
-        }
+        Ok(None) if bytes.len() >= MAX_HEAD => Parsed::Refused(Status::FIELDS_TOO_LARGE),
         Ok(None) => Parsed::Partial,
         Err(status) => Parsed::Refused(status),
     }
@@ -84,7 +84,7 @@ fn read(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
         Ok(httparse::Status::Complete(parsed)) => parsed,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => {
-            return Err(Status::REQUEST_HEADER_FIELDS_TOO_LARGE);
+            return Err(Status::FIELDS_TOO_LARGE);
         }
         Err(_) => return Err(Status::BAD_REQUEST),
     };
@@ -92,7 +92,7 @@ fn read(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
         return Err(Status::BAD_REQUEST);
     }
     if start + length > MAX_HEAD {
-        return Err(Status::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        return Err(Status::FIELDS_TOO_LARGE);
     }
     let request = judge(request_line, Fields::read(fields)?)?;
     Ok(Some((request, start + length)))
@@ -130,6 +130,7 @@ fn check_beginning(bytes: &[u8]) -> Result<(), Status> {
 
 /// The parts of a request line (3).
 struct RequestLine<'a> {
+    line: &'a str,
     method: Method,
     target: Target<'a>,
     is_http_1_0: bool,
@@ -164,7 +165,8 @@ impl<'a> RequestLine<'a> {
         };
         let target = Target::read(target, method)?;
         // A minor version that is higher than ours is spoken to as if it were ours (9110, 2.5).
-        Ok(RequestLine { method, target, is_http_1_0: *minor == b'0' })
+        let line = std::str::from_utf8(line).map_err(|_| Status::BAD_REQUEST)?;
+        Ok(RequestLine { line, method, target, is_http_1_0: *minor == b'0' })
     }
 }
 
@@ -253,13 +255,14 @@ impl<'a> Fields<'a> {
 
 /// Our rules, on a head that is well formed.
 fn judge<'a>(line: RequestLine<'a>, fields: Fields<'a>) -> Result<Request<'a>, Status> {
-    let RequestLine { method, target, is_http_1_0 } = line;
+    let RequestLine { line, method, target, is_http_1_0 } = line;
     if fields.host.is_none() && !is_http_1_0 {
         return Err(Status::BAD_REQUEST);
     }
     let framing = fields.framing(is_http_1_0)?;
     let wanted = if is_http_1_0 { fields.keep_alive } else { true };
     Ok(Request {
+        line,
         method,
         target,
         is_http_1_0,

@@ -28,7 +28,7 @@ impl Status {
     pub(crate) const RANGE_NOT_SATISFIABLE: Status = Status(416, "Range Not Satisfiable");
     pub(crate) const EXPECTATION_FAILED: Status = Status(417, "Expectation Failed");
     pub(crate) const MISDIRECTED_REQUEST: Status = Status(421, "Misdirected Request");
-    pub(crate) const REQUEST_HEADER_FIELDS_TOO_LARGE: Status = Status(431, "Request Header Fields Too Large");
+    pub(crate) const FIELDS_TOO_LARGE: Status = Status(431, "Request Header Fields Too Large");
     pub(crate) const INTERNAL_SERVER_ERROR: Status = Status(500, "Internal Server Error");
     pub(crate) const NOT_IMPLEMENTED: Status = Status(501, "Not Implemented");
     pub(crate) const SERVICE_UNAVAILABLE: Status = Status(503, "Service Unavailable");

@@ -77,7 +77,7 @@ fn what_is_no_body_is_no_body() {
 
 #[test]
 fn what_is_not_data_is_bounded() {
-    let too_large = Err(Status::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    let too_large = Err(Status::FIELDS_TOO_LARGE);
     let extension = format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(MAX_CHUNK_LINE));
     assert_eq!(read(Framing::Chunked, extension.as_bytes(), 100), too_large);
     let trailers = format!("0\r\n{}\r\n", "A: b\r\n".repeat(MAX_CHUNK_LINES / 6));

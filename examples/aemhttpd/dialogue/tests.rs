@@ -1,22 +1,29 @@
 //! What is said on a connection, however its bytes arrive, against the site that is shipped.
 
 use super::*;
+use crate::log::Format;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
-pub(super) fn shipped() -> (Site, Vec<u8>, Vec<u8>) {
+pub(super) fn shipped() -> (Service, Vec<u8>, Vec<u8>) {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/aemhttpd/site"));
     let read = |name: &str| std::fs::read(root.join(name)).unwrap();
-    (Site::open(root).unwrap(), read("style.css"), read("primes.html"))
+    let (site, log) = (Site::open(root).unwrap(), Log::new(Format::None));
+    (Service { site, log, requests: u64::MAX }, read("style.css"), read("primes.html"))
+}
+
+fn new() -> Dialogue {
+    Dialogue::new(Ipv4Addr::LOCALHOST.into())
 }
 
 /// Says all chunks, going on at once whenever the dialogue waits.
 ///
 /// Returns what was answered, without the `Date` lines, and the most that was written at once.
 pub(super) fn say<'a>(
-    site: &Site,
+    site: &Service,
     chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Vec<u8>, usize, Dialogue) {
-    let mut dialogue = Dialogue::default();
+    let mut dialogue = new();
     let (mut answered, mut most) = (Vec::new(), 0);
     for chunk in chunks {
         let mut fresh = chunk;
@@ -73,7 +80,7 @@ fn answers_do_not_depend_on_how_the_bytes_arrive() {
 fn requests_of_one_packet_are_answered_in_one_write() {
     let (site, style, _) = shipped();
     let mut out = Vec::new();
-    let mut dialogue = Dialogue::default();
+    let mut dialogue = new();
     dialogue.advance(&site, STYLE.repeat(16).as_bytes(), &mut out).unwrap();
     assert_eq!(text(&out).matches("HTTP/1.1 200 OK\r\n").count(), 16);
     assert!(out.len() > 16 * style.len() && !dialogue.waits(out.len()));
@@ -151,9 +158,9 @@ fn http_1_0_is_told_what_becomes_of_its_connection() {
 fn only_who_began_a_request_is_told_that_it_took_too_long() {
     let (site, ..) = shipped();
     let mut out = Vec::new();
-    assert!(!Dialogue::default().time_out(&mut out) && out.is_empty());
+    assert!(!new().time_out(&site, &mut out) && out.is_empty());
     let (_, _, mut dialogue) = say(&site, [&STYLE.as_bytes()[..20]]);
-    assert!(dialogue.time_out(&mut out) && dialogue.is_over());
+    assert!(dialogue.time_out(&site, &mut out) && dialogue.is_over());
     assert!(text(&out).starts_with("HTTP/1.1 408 Request Timeout\r\n"));
 }
 
@@ -162,7 +169,7 @@ fn who_waits_with_a_body_is_told_to_go_on_and_gets_it_back() {
     let (site, ..) = shipped();
     let head =
         "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
-    let mut dialogue = Dialogue::default();
+    let mut dialogue = new();
     let mut out = Vec::new();
     dialogue.advance(&site, head.as_bytes(), &mut out).unwrap();
     assert_eq!(text(&out), "HTTP/1.1 100 Continue\r\n\r\n");

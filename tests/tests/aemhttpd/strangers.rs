@@ -122,7 +122,7 @@ fn a_body_is_never_taken_for_a_request() {
 
 #[test]
 fn who_does_not_complete_a_request_in_time_is_let_go() {
-    let server = Server::start(&["--idle", "1"]);
+    let server = Server::start(&["--idle", "1", "--busy", "1"]);
     let mut silent = Client::new(server.connect());
     let mut begun = Client::new(server.connect());
     let mut served = Client::new(server.connect());
@@ -156,4 +156,46 @@ fn who_does_not_complete_a_request_in_time_is_let_go() {
     }
     let trickled = trickle.join().unwrap();
     assert!(trickled >= Duration::from_secs(1), "{trickled:?}");
+}
+
+#[test]
+fn an_address_has_so_many_connections_and_a_connection_so_many_requests() {
+    let server = Server::start(&["--max-per-address", "2", "--max-requests", "3"]);
+    let mut first = Client::new(server.connect());
+    let mut second = Client::new(server.connect());
+    assert_eq!((first.get("/").status, second.get("/").status), (200, 200));
+    let mut third = Client::new(server.connect());
+    let refused = third.answer();
+    assert_eq!((refused.status, refused.field("Connection")), (503, Some("close")));
+    assert_eq!(first.get("/").field("Connection"), None);
+    let last = first.get("/");
+    assert_eq!((last.status, last.field("Connection")), (200, Some("close")));
+    first.is_closed();
+    drop(first);
+    // There is room again, as soon as the server has heard of it.
+    let start = Instant::now();
+    loop {
+        let mut next = Client::new(server.connect());
+        next.send(get("/"));
+        if next.answer().status == 200 {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE);
+    }
+}
+
+#[test]
+fn beyond_its_limit_the_server_accepts_nobody_until_somebody_goes() {
+    let server = Server::start(&["--max-connections", "2"]);
+    let mut clients = [Client::new(server.connect()), Client::new(server.connect())];
+    assert!(clients.iter_mut().all(|client| client.get("/").status == 200));
+    let mut waiting = Client::new(server.connect());
+    waiting.send(get("/"));
+    waiting.stream().set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let mut byte = [0];
+    let silence = waiting.stream().peek(&mut byte).unwrap_err();
+    assert_eq!(silence.kind(), std::io::ErrorKind::WouldBlock);
+    waiting.stream().set_read_timeout(Some(PATIENCE)).unwrap();
+    drop(clients);
+    assert_eq!(waiting.answer().status, 200);
 }
