@@ -275,6 +275,18 @@ impl Backend {
         keeper!(self, keeper => keeper.adopt_borrowed(fd))
     }
 
+    /// Says of a socket that its receives may end where the data does not: after bytes that descriptors came
+    /// with, as a Unix stream's do. Whether there is more only another call can say then.
+    pub(crate) fn expect_cut_receives(&mut self, socket: &Descriptor) {
+        match self {
+            Backend::Epoll(keeper) => keeper.expect_cut_receives(socket),
+            // The kernel looks for itself.
+            Backend::Uring(_) => {}
+            #[cfg(test)]
+            Backend::Simulated(_) => {}
+        }
+    }
+
     /// Takes an op. The work is done in the next turn.
     ///
     /// A descriptor takes one op a direction at a time (any number that poll); a second one is a

@@ -27,14 +27,14 @@
 mod pipe;
 mod readiness;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
@@ -42,7 +42,7 @@ pub use self::pipe::{PipeChunks, PipeReader, PipeWriter, Sending, pipe};
 pub use self::readiness::Readiness;
 pub use crate::backend::Interest;
 use crate::backend::{Descriptor, Op};
-use crate::reactor::{Completion, Reactor, Sink, Token, Waiters, Wakes, home};
+use crate::reactor::{Callers, Completion, Reactor, Sink, Token, Waiters, Wakes, home};
 use crate::runtime::{context, yield_now};
 
 /// A value with a descriptor, and its readiness. Clones share both.
@@ -87,36 +87,16 @@ struct Side {
     /// The op that waits for all of them.
     token: Cell<Option<Token>>,
     waiters: Waiters,
-    /// Of `poll_io`, whose callers have no place to keep a key.
-    callers: RefCell<Vec<Waker>>,
+    /// Of `poll_io`.
+    callers: Callers,
 }
 
 impl Side {
     fn wake_all(&self, wakes: &mut Wakes) {
         self.waiters.take_all(wakes);
-        wakes.extend(self.callers.borrow_mut().drain(..));
-    }
-
-    /// Has a caller of `poll_io` woken. What has become of the others is not known: if they are too many,
-    /// all are woken, and those that still live call again.
-    fn add_caller(&self, waker: &Waker) {
-        if self.callers.borrow().iter().any(|caller| caller.will_wake(waker)) {
-            return;
-        }
-        let waker = waker.clone();
-        let before = {
-            let mut callers = self.callers.borrow_mut();
-            let full = callers.len() >= CALLERS_MAX;
-            let before = if full { std::mem::take(&mut *callers) } else { Vec::new() };
-            callers.push(waker);
-            before
-        };
-        before.into_iter().for_each(Waker::wake);
+        self.callers.take_all(wakes);
     }
 }
-
-/// So many callers of `poll_io` are remembered for one side of a descriptor.
-const CALLERS_MAX: usize = 64;
 
 const SIDES: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Interest::PRIORITY];
 
@@ -285,7 +265,7 @@ impl<T: AsFd> AsyncFd<T> {
                 Err(error) => return Poll::Ready(Err(error)),
             }
             for side in self.sides(interest) {
-                side.add_caller(context.waker());
+                side.callers.add(context.waker(), self.inner.watch.reactor.turns());
             }
             return match self.wait(interest) {
                 Ok(()) => Poll::Pending,

@@ -92,6 +92,13 @@ fn unix_address(address: &SockAddr) -> io::Result<UnixAddress> {
     UnixAddress::from_pathname(address.as_pathname().unwrap_or(Path::new("")))
 }
 
+/// The address of somebody else, who may have chosen one that the standard library has no form for: a path
+/// that fills its place to the last byte. He counts as nameless then.
+fn unix_peer(address: &SockAddr) -> UnixAddress {
+    let nameless = || UnixAddress::from_pathname("").expect("an empty path is no name");
+    unix_address(address).unwrap_or_else(|_| nameless())
+}
+
 /// The other way round.
 fn unix_sock_addr(address: &UnixAddress) -> io::Result<SockAddr> {
     if let Some(path) = address.as_pathname() {

@@ -48,7 +48,9 @@ pub(crate) use crate::backend::{
     Answer, BUFFER_SIZE, BackendKind, COMPLETIONS, Completion, Config, Token, Wanted, Without,
 };
 pub(crate) use timers::TimerKey;
-pub(crate) use waiters::Waiters;
+#[cfg(test)]
+pub(crate) use waiters::CALLERS;
+pub(crate) use waiters::{Callers, Waiters};
 pub(crate) use wakes::Wakes;
 
 /// How long a turn may wait.
@@ -107,6 +109,7 @@ pub(crate) struct Reactor {
     /// The keeper's.
     clock: Clock,
     scale: Scale,
+    turns: Cell<u32>,
     turn_time: Cell<Reading>,
     /// The list that a turn fills and empties, kept for its memory.
     wakes: Cell<Vec<Waker>>,
@@ -153,6 +156,7 @@ impl Reactor {
             flushed_by_themselves: Cell::new(0),
             clock,
             scale,
+            turns: Cell::new(0),
             turn_time: Cell::new(now),
             wakes: Cell::default(),
             reporter: Cell::new(|line| eprintln!("aem: {line}")),
@@ -196,6 +200,11 @@ impl Reactor {
         self.check_open()?;
         self.refuse_forked();
         self.backend.borrow_mut().adopt(fd, attach).map_err(|(error, _fd)| error)
+    }
+
+    /// See [`Backend::expect_cut_receives`].
+    pub(crate) fn expect_cut_receives(&self, socket: &Descriptor) {
+        self.backend.borrow_mut().expect_cut_receives(socket);
     }
 
     /// Makes a descriptor known that remains its owner's. It can be polled, nothing else, and must
@@ -358,6 +367,11 @@ impl Reactor {
         &self.clock
     }
 
+    /// How many turns there were, modulo 2³².
+    pub(crate) fn turns(&self) -> u32 {
+        self.turns.get()
+    }
+
     /// When the last turn came back from its wait.
     pub(crate) fn turn_time(&self) -> Instant {
         self.scale.instant(self.turn_time.get())
@@ -466,6 +480,7 @@ impl Reactor {
         let wait = if idle { self.wait_until(limit) } else { Some(Duration::ZERO) };
         let result = self.backend.borrow_mut().wait(wait);
         self.turn_time.set(self.clock.read());
+        self.turns.set(self.turns.get().wrapping_add(1));
         self.flushed_by_themselves.set(0);
         self.deliver(&mut wakes);
         self.expire(&mut wakes);

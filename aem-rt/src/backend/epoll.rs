@@ -55,6 +55,12 @@ const ALL_EDGES: u32 = flags::IN | flags::OUT | flags::RDHUP | flags::PRI | flag
 /// Flags that say that there is more to come than the data a short receive ended with.
 const TAIL: u32 = flags::RDHUP | flags::HUP | flags::ERR | flags::PRI;
 
+/// An edge told of more than data since the last `EAGAIN`.
+const TAIL_EDGE: u8 = 1;
+
+/// Receives of this socket end where the data does not.
+const TAIL_ALWAYS: u8 = 2;
+
 /// What is known of one direction of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Readiness {
@@ -76,8 +82,8 @@ struct Port {
     queued: bool,
     /// Whether `poll(2)` must be asked for ops that have just come.
     ask: bool,
-    /// Whether an edge told of more than data since the last `EAGAIN`.
-    tail: bool,
+    /// Why a short receive does not say that there is no more: nothing, if zero.
+    tail: u8,
     /// Whether the connect of the writer was begun.
     connecting: bool,
     read: Readiness,
@@ -291,6 +297,11 @@ impl EpollKeeper {
         }
     }
 
+    /// See [`Backend::expect_cut_receives`](super::Backend::expect_cut_receives).
+    pub(super) fn expect_cut_receives(&mut self, socket: &Descriptor) {
+        self.ports[socket.port().0 as usize].tail |= TAIL_ALWAYS;
+    }
+
     pub(super) fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
         self.ledger.tokens()
     }
@@ -391,7 +402,7 @@ impl EpollKeeper {
             attached: false,
             queued: false,
             ask: false,
-            tail: false,
+            tail: 0,
             connecting: false,
             read: Readiness::Unknown,
             write: Readiness::Unknown,
@@ -473,7 +484,7 @@ impl EpollKeeper {
         }
         if edge & (flags::IN | TAIL) != 0 {
             port.read = Readiness::Ready;
-            port.tail |= edge & TAIL != 0;
+            port.tail |= u8::from(edge & TAIL != 0) * TAIL_EDGE;
         }
         if edge & (flags::OUT | flags::HUP | flags::ERR) != 0 {
             port.write = Readiness::Ready;
@@ -501,7 +512,7 @@ impl EpollKeeper {
         // What nearly every edge leads to: data that empty the socket, and no more to do about it.
         let received = self.pool.receive(|buffer| socket::receive(socket.as_fd(), buffer));
         match received {
-            Ok(Reception::Data { chunk, full: false }) if port.attached && !port.tail => {
+            Ok(Reception::Data { chunk, full: false }) if port.attached && port.tail == 0 => {
                 port.read = Readiness::Drained;
                 self.received += chunk.len();
                 Some(Completion { token, answer: Answer::Received(chunk), more: true })
@@ -557,7 +568,7 @@ impl EpollKeeper {
         match received {
             Ok(Reception::Data { chunk, full }) => {
                 self.received += chunk.len();
-                if full || port.tail {
+                if full || port.tail != 0 {
                     self.keep_trying(index, Direction::Read);
                 } else {
                     // Its own failure, if there is one, comes after the data.
@@ -572,7 +583,7 @@ impl EpollKeeper {
                 Some(self.finish(token, Answer::EndOfFile))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                port.tail = false;
+                port.tail &= TAIL_ALWAYS;
                 self.await_edge(token, index, Direction::Read)
             }
             Err(error) => {

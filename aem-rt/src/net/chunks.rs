@@ -99,7 +99,7 @@ impl FusedStream for Chunks {
 
 impl Drop for Chunks {
     fn drop(&mut self) {
-        self.stream.readers().forget(&self.reading);
+        self.stream.forget_reader(&self.reading);
         self.stream.writers().forget(&self.held_back);
     }
 }

@@ -31,6 +31,7 @@ use crate::reactor::home;
 use crate::reactor::{self, Answer, Completion, Reactor, Sink, Token, Wakes};
 use crate::sys::socket;
 use inbox::Inbox;
+pub(super) use messages::MessageWait;
 use outbox::Outbox;
 
 /// The shared part of a stream.
@@ -131,6 +132,17 @@ impl Connection {
 
     pub(super) fn readers(&self) -> Readers<'_> {
         Readers(self)
+    }
+
+    /// Takes out the wait of a reader that has given up. Who waits for messages may have left the receive
+    /// to it.
+    pub(super) fn forget_reader(&self, wait: &WaitId) {
+        self.readers().forget(wait);
+        if let Receive::Armed(_) = self.receive.get() {
+            let mut wakes = Wakes::default();
+            self.both.borrow_mut().readers.wake_for_messages(&mut wakes);
+            self.reactor.wake_all(wakes);
+        }
     }
 
     pub(super) fn writers(&self) -> Writers<'_> {

@@ -70,6 +70,12 @@ pub(super) trait DatagramSocket: AsFd + 'static {
     fn has_more(&self) -> bool;
     fn send_one(&self, bytes: &[u8], envelope: &Self::Envelope) -> io::Result<usize>;
     fn make_nonblocking(&self) -> io::Result<()>;
+
+    /// What an envelope that waits counts for, in bytes.
+    fn weight(envelope: &Self::Envelope) -> usize {
+        let _ = envelope;
+        0
+    }
 }
 
 /// What all handles of one socket share.
@@ -129,7 +135,7 @@ impl<T: DatagramSocket> Carrier<T> {
         beside: bool,
     ) -> Poll<io::Result<T::Message>> {
         if context::draining() {
-            ready!(self.queue.poll_room(cx));
+            ready!(self.queue.poll_room(cx, self.reactor.turns()));
         }
         self.poll_receive(cx, beside)
     }
@@ -168,18 +174,25 @@ pub(super) fn cut_short(len: usize) -> io::Error {
 /// Whether an error is about one peer or one datagram, and the socket goes on.
 pub(super) fn is_of_one(error: &io::Error) -> bool {
     use libc::{
-        ECONNREFUSED, ECONNRESET, EHOSTDOWN, EHOSTUNREACH, EMSGSIZE, ENETDOWN, ENETUNREACH,
+        EACCES, ECONNREFUSED, ECONNRESET, EHOSTDOWN, EHOSTUNREACH, EMSGSIZE, ENETDOWN, ENETUNREACH,
+        ENONET, ENOPROTOOPT, EOPNOTSUPP, EPROTO,
     };
+    // What the kernel makes of messages by ICMP, and of peers on this machine.
     let of_a_peer = matches!(
         error.raw_os_error(),
         Some(
-            ECONNREFUSED
+            EACCES
+                | ECONNREFUSED
                 | ECONNRESET
                 | EHOSTDOWN
                 | EHOSTUNREACH
                 | EMSGSIZE
                 | ENETDOWN
                 | ENETUNREACH
+                | ENONET
+                | ENOPROTOOPT
+                | EOPNOTSUPP
+                | EPROTO
         )
     );
     of_a_peer || error.kind() == io::ErrorKind::InvalidData

@@ -42,7 +42,9 @@ pub type Datagrams = Messages<(Chunk, SocketAddr)>;
 /// # Ok(()) }
 /// ```
 ///
-/// Options that have no method here are set through `socket2`:
+/// Options that have no method here are set through `socket2`. Whoever has errors or times of sending queued
+/// (`IP_RECVERR`, `SO_TIMESTAMPING`) has to read that queue: while there is something in it the socket is
+/// ready for ever, and those who wait for datagrams look again and again.
 ///
 /// ```
 /// # #[aem::main] async fn main() -> std::io::Result<()> {
@@ -104,7 +106,7 @@ impl DatagramSocket for Udp {
             Envelope { to: Some(to), via: None } => self.socket.send_to(bytes, to),
             Envelope { to: None, .. } => self.socket.send(bytes),
             Envelope { to: Some(to), via: Some(via) } => {
-                let source = Outgoing::source(via.address_for(to), via.interface);
+                let source = Outgoing::source(via.address_for(to)?, via.interface);
                 let to = SockAddr::from(*to);
                 sys::send(self.as_fd(), &[IoSlice::new(bytes)], Some(&to), &source)
             }
@@ -158,7 +160,8 @@ impl UdpSocket {
     }
 
     /// Has the socket speak with this peer only: others are not heard, and [`send`](Self::send) needs no
-    /// address. Nothing is sent; of several addresses the first that can be is taken.
+    /// address. Nothing is sent; of several addresses the first that can be is taken. A name is resolved by
+    /// the system, which may block: this is for the start of a program.
     ///
     /// # Errors
     ///
@@ -190,7 +193,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// As for [`send_to`](Self::send_to), and `EDESTADDRREQ` if it is not connected.
+    /// As for [`send_to`](Self::send_to), and `EDESTADDRREQ` if it is not connected. What the peer's machine
+    /// said to an earlier datagram, as `ConnectionRefused`, may come here, too: this one is not sent then.
     ///
     /// # Cancel safety
     ///
@@ -262,12 +266,16 @@ impl UdpSocket {
         self.std().set_broadcast(allowed)
     }
 
-    /// How many hops a datagram may make: as the system is configured (64) unless set.
+    /// How many hops a datagram may make: as the system is configured (64) unless set. Those to groups make
+    /// one, unless it is set otherwise through `socket2`.
     ///
     /// # Errors
     ///
     /// `InvalidInput` for zero and for more than 255.
     pub fn set_ttl(&self, hops: u32) -> io::Result<()> {
+        if self.is_v6()? {
+            SockRef::from(self.std()).set_unicast_hops_v6(hops)?;
+        }
         self.std().set_ttl(hops)
     }
 

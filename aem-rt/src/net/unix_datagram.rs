@@ -13,9 +13,10 @@ use super::credentials::Credentials;
 use super::datagram::{Carrier, DatagramSocket, Room, SendingTo, datagram_verbs, is_of_one};
 use super::messages::Messages;
 use super::unix_message::{Descriptors, UnixMessage};
-use super::{unix_address, unix_sock_addr};
+use super::{unix_address, unix_peer, unix_sock_addr};
 use crate::chunk::Chunk;
 use crate::payload::Payload;
+use crate::runtime::context;
 use crate::sys::message;
 
 /// The source of a socket's datagrams: see [`UnixDatagram::datagrams`].
@@ -55,7 +56,7 @@ impl DatagramSocket for Socket {
     fn receive(&self, room: &mut Room, beside: bool) -> io::Result<UnixMessage> {
         let control = beside.then_some(&mut room.control);
         let received = message::receive(self.as_fd(), &mut room.bytes, control)?;
-        let from = unix_address(&received.from)?;
+        let from = unix_peer(&received.from);
         Ok(UnixMessage::new(received, &room.bytes, from))
     }
 
@@ -71,6 +72,10 @@ impl DatagramSocket for Socket {
 
     fn make_nonblocking(&self) -> io::Result<()> {
         self.set_nonblocking(true)
+    }
+
+    fn weight(envelope: &Envelope) -> usize {
+        envelope.descriptors.weight()
     }
 }
 
@@ -89,6 +94,7 @@ impl UnixDatagram {
     ///
     /// Outside of a runtime.
     pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixDatagram> {
+        context::reactor().check_open()?;
         UnixDatagram::from_std(Socket::bind(path)?)
     }
 
@@ -103,6 +109,7 @@ impl UnixDatagram {
     ///
     /// Outside of a runtime.
     pub fn bind_addr(address: &SocketAddr) -> io::Result<UnixDatagram> {
+        context::reactor().check_open()?;
         UnixDatagram::from_std(Socket::bind_addr(address)?)
     }
 

@@ -93,8 +93,8 @@ fn connection(accepted: io::Result<Accepted>) -> io::Result<(UnixStream, SocketA
     let Accepted { reactor, socket, .. } = accepted?;
     // Who has gone already had no name.
     let peer = match SockRef::from(&*socket).peer_addr() {
-        Ok(peer) => super::unix_address(&peer)?,
+        Ok(peer) => super::unix_peer(&peer),
         Err(_) => SocketAddr::from_pathname("")?,
     };
-    Ok((UnixStream::new(reactor, socket), peer))
+    Ok((UnixStream::adopted(reactor, socket), peer))
 }

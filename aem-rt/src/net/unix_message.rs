@@ -68,6 +68,11 @@ impl Descriptors {
         self.0
     }
 
+    /// What they count for while they wait, in bytes: each is an entry of a table that is not endless.
+    pub(super) fn weight(&self) -> usize {
+        64 * self.0.len()
+    }
+
     pub(super) fn to_outgoing(&self) -> Outgoing {
         Outgoing::descriptors(self.0.iter().map(OwnedFd::as_fd))
     }

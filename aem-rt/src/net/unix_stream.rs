@@ -14,15 +14,15 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::connecting::connect;
-use super::connection::Connection;
+use super::connection::{Connection, MessageWait};
 use super::credentials::Credentials;
 use super::messages::Messages;
 use super::sending::Sending;
 use super::unix_message::{Descriptors, UnixMessage};
-use super::verbs::{ReadWait, stream_verbs};
-use super::waiters::{WaitId, WaitList};
-use crate::backend::Attach;
+use super::verbs::stream_verbs;
+use crate::backend::{Attach, Descriptor};
 use crate::payload::Payload;
+use crate::reactor::Reactor;
 use crate::runtime::context;
 use crate::time::sleep;
 
@@ -106,6 +106,12 @@ impl UnixStream {
         UnixStream::connect_to(super::unix_sock_addr(address)?).await
     }
 
+    /// A stream of a socket that the reactor has.
+    pub(super) fn adopted(reactor: Rc<Reactor>, socket: Rc<Descriptor>) -> UnixStream {
+        reactor.expect_cut_receives(&socket);
+        UnixStream::new(reactor, socket)
+    }
+
     async fn connect_to(address: SockAddr) -> io::Result<UnixStream> {
         let reactor = context::reactor();
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
@@ -119,7 +125,7 @@ impl UnixStream {
             sleep(rest).await;
             rest = LONGEST_REST.min(rest * 2);
         }
-        Ok(UnixStream::new(reactor, socket))
+        Ok(UnixStream::adopted(reactor, socket))
     }
 
     /// Two streams that are connected with each other.
@@ -149,7 +155,7 @@ impl UnixStream {
         let reactor = context::reactor();
         stream.set_nonblocking(true)?;
         let socket = reactor.adopt(OwnedFd::from(stream), Attach::Now)?;
-        Ok(UnixStream::new(reactor, socket))
+        Ok(UnixStream::adopted(reactor, socket))
     }
 
     /// The next bytes, with the descriptors that were sent along with the first of them, or with one close
@@ -166,19 +172,19 @@ impl UnixStream {
     ///
     /// What arrives too late stays in the stream for the next call (KEPT).
     pub async fn recv_message(&self) -> io::Result<UnixMessage> {
-        let mut wait = ReadWait { stream: &self.0, id: WaitId::default() };
-        poll_fn(|cx| self.0.poll_message(cx, &mut wait.id)).await
+        let mut reading = Reading { stream: Rc::clone(&self.0), wait: MessageWait::default() };
+        poll_fn(|cx| reading.stream.poll_message(cx, &mut reading.wait)).await
     }
 
     /// What [`recv_message`](Self::recv_message) gives as a source, which ends at the end of the file or with
     /// the first error. It does not look at what is [queued](Self::queued).
     pub fn messages(&self) -> Messages<UnixMessage> {
-        let mut reading = MessageWait { stream: self.clone(), id: WaitId::default() };
+        let mut reading = Reading { stream: Rc::clone(&self.0), wait: MessageWait::default() };
         Messages::new(
             |_| false,
             move |cx| {
-                let MessageWait { stream, id } = &mut reading;
-                stream.0.poll_message(cx, id).map(|message| match message {
+                let Reading { stream, wait } = &mut reading;
+                stream.poll_message(cx, wait).map(|message| match message {
                     Ok(message) if message.data.is_empty() => None,
                     message => Some(message),
                 })
@@ -260,15 +266,15 @@ impl UnixStream {
     }
 }
 
-/// The wait of a source of messages.
-struct MessageWait {
-    stream: UnixStream,
-    id: WaitId,
+/// Whoever waits for messages.
+struct Reading {
+    stream: Rc<Connection>,
+    wait: MessageWait,
 }
 
-impl Drop for MessageWait {
+impl Drop for Reading {
     fn drop(&mut self) {
-        self.stream.0.readers().forget(&self.id);
+        self.stream.forget_reader(&self.wait.id);
     }
 }
 

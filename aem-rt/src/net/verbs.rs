@@ -18,7 +18,7 @@ pub(super) struct ReadWait<'a> {
 
 impl Drop for ReadWait<'_> {
     fn drop(&mut self) {
-        self.stream.readers().forget(&self.id);
+        self.stream.forget_reader(&self.id);
     }
 }
 

@@ -22,12 +22,15 @@ use crate::reactor::{Reactor, Wakes};
 /// The position of a wait that ends with the next event, whatever it is.
 pub(super) const ANYTHING: u64 = 0;
 
+/// The position of one who waits for a message, and for the readers before him to go.
+pub(super) const MESSAGE: u64 = 1;
+
 /// So many wakers of poll functions wait on one direction before the oldest is woken for nothing.
 /// More than a thousand tasks that read one stream by `poll_read` would keep each other busy.
 const MOST_POLLERS: usize = 1024;
 
 /// The number of a wait.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct WaitId(u64);
 
 /// All waits for one thing.
@@ -69,6 +72,38 @@ impl Waiters {
         if self.is_empty() {
             id.0 = 0;
         }
+    }
+
+    /// Whether the future of somebody else waits.
+    pub(super) fn has_other_future(&self, own: &WaitId) -> bool {
+        let others = self.others.iter().flat_map(|others| others.iter());
+        self.first.iter().chain(others).any(|wait| wait.id != 0 && wait.id != own.0)
+    }
+
+    /// Moves the wakers of those who wait for messages into `wakes`.
+    pub(super) fn wake_for_messages(&mut self, wakes: &mut impl Extend<Waker>) {
+        self.wake_those(|wait| wait.position == MESSAGE, wakes);
+    }
+
+    fn wake_those(&mut self, which: impl Fn(&mut Wait) -> bool, wakes: &mut impl Extend<Waker>) {
+        wakes.extend(self.first.take_if(|wait| which(wait)).map(|wait| wait.waker));
+        if let Some(others) = &mut self.others {
+            wakes.extend(others.extract_if(.., |wait| which(wait)).map(|wait| wait.waker));
+            if others.is_empty() {
+                self.others = None;
+            }
+        }
+    }
+
+    /// Whether a poll function's task waits, or did.
+    pub(super) fn has_pollers(&self) -> bool {
+        let others = self.others.iter().flat_map(|others| others.iter());
+        self.first.iter().chain(others).any(|wait| wait.id == 0)
+    }
+
+    /// Moves the wakers of poll functions into `wakes`.
+    pub(super) fn wake_pollers(&mut self, wakes: &mut impl Extend<Waker>) {
+        self.wake_those(|wait| wait.id == 0, wakes);
     }
 
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut Wait> {

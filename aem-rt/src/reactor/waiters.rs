@@ -4,7 +4,7 @@
 //! removes it when it is dropped. Whoever has news takes all wakers at once. No waker is ever
 //! cloned, woken or dropped while the list is borrowed (OUTSIDE).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::task::Waker;
 
@@ -48,6 +48,61 @@ impl Waiters {
     pub(crate) fn take_all(&self, taken: &mut impl Extend<Waker>) {
         let mut wakers = self.wakers.borrow_mut();
         taken.extend(wakers.iter_mut().filter_map(|(_, waker)| waker.take()));
+    }
+}
+
+/// Those who ask by poll functions, and have no place to keep a key.
+///
+/// What has become of them is not known. When they are many, all are woken: those that still live ask again
+/// soon. So there is room for all who ask in the turns after that; later, all are woken again.
+#[derive(Default)]
+pub(crate) struct Callers {
+    wakers: RefCell<Vec<Waker>>,
+    most: Cell<usize>,
+    /// In which turn they were last woken to see whether they live.
+    asked: Cell<Option<u32>>,
+}
+
+/// Within so many turns everybody who was woken has run, as long as no more than sixteen thousand are ready.
+const SOON: u32 = 64;
+
+/// So many are remembered at least.
+pub(crate) const CALLERS: usize = 64;
+
+impl Callers {
+    /// Has `waker` woken by the next news. It is the turn of this number.
+    pub(crate) fn add(&self, waker: &Waker, turn: u32) {
+        if self.wakers.borrow().iter().any(|caller| caller.will_wake(waker)) {
+            return;
+        }
+        let waker = waker.clone();
+        let before = {
+            let mut wakers = self.wakers.borrow_mut();
+            let mut before = Vec::new();
+            if wakers.len() >= self.most.get().max(CALLERS) {
+                if self.asked.get().is_some_and(|asked| turn.wrapping_sub(asked) <= SOON) {
+                    self.most.set(2 * wakers.len());
+                } else {
+                    self.most.set(CALLERS);
+                    self.asked.set(Some(turn));
+                    before = std::mem::take(&mut *wakers);
+                }
+            }
+            wakers.push(waker);
+            before
+        };
+        before.into_iter().for_each(Waker::wake);
+    }
+
+    /// Moves the wakers of all to `taken`.
+    pub(crate) fn take_all(&self, taken: &mut impl Extend<Waker>) {
+        taken.extend(self.wakers.borrow_mut().drain(..));
+    }
+
+    /// How many are remembered.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.wakers.borrow().len()
     }
 }
 

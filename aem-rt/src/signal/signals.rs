@@ -77,8 +77,9 @@ impl SignalInfo {
 
 /// The source of a signal, made by [`watch`]. It ends with its runtime.
 ///
-/// The kernel itself makes one of several that wait to be handled, but for real-time signals; after the last
-/// there is at least one event.
+/// The kernel itself makes one of several that wait to be handled, but for real-time signals; after the
+/// last there is at least one event. Two that are on their way at the same time may be taken by two
+/// threads, and come in either order.
 ///
 /// # Cancel safety
 /// A signal that comes while nobody awaits it waits here: the last 64 with all that is known of them, the

@@ -32,11 +32,15 @@ pub(crate) fn hand(socket: BorrowedFd<'_>, given: BorrowedFd<'_>) -> io::Result<
 ///
 /// # Errors
 ///
-/// `WouldBlock` if nothing is there yet; `InvalidData` for a message without a descriptor, or with several,
-/// which are closed; see recvmsg(2).
+/// `WouldBlock` if nothing is there yet; `EMFILE` if the process has no room for it, which loses it;
+/// `InvalidData` for a message without a descriptor, or with several, which are closed; see recvmsg(2).
 pub(crate) fn take(socket: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
     let received = message::receive(socket, &mut [0], Some(&mut Control::default()))?;
     let mut descriptors = received.beside.descriptors;
+    if received.beside.cut && descriptors.is_empty() {
+        // There was one, and no room for it in our table.
+        return Err(io::Error::from_raw_os_error(libc::EMFILE));
+    }
     match (received.len, descriptors.pop()) {
         (0, None) => Ok(None),
         (1, Some(descriptor)) if descriptors.is_empty() => Ok(Some(descriptor)),

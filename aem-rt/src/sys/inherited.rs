@@ -27,6 +27,10 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// `InvalidData` for variables that make no sense, and for a number that is not open; then none is taken.
 pub(crate) fn take() -> io::Result<Vec<(OwnedFd, Option<String>)>> {
     let Some(count) = announced()? else { return Ok(Vec::new()) };
+    if TAKEN.load(Ordering::Relaxed) {
+        // The numbers may be others' by now.
+        return Ok(Vec::new());
+    }
     let numbers = FIRST..FIRST + count as RawFd;
     for number in numbers.clone() {
         // SAFETY: takes integers, and fails if it is no open descriptor.

@@ -17,6 +17,10 @@ use super::{check, check_size, retry};
 /// So many descriptors can be beside one message (`SCM_MAX_FD`, unix(7)).
 pub(crate) const MOST_DESCRIPTORS: usize = 253;
 
+/// The sender's process as a descriptor, from a socket with `SO_PASSPIDFD` (Linux 6.5); libc has no name
+/// for it.
+const SCM_PIDFD: libc::c_int = 4;
+
 /// Records are padded to multiples of this.
 const WORD: usize = size_of::<usize>();
 
@@ -194,6 +198,13 @@ impl Beside {
                     // SAFETY: the kernel has made it for us, and by the caller's word nobody else has it.
                     unsafe { OwnedFd::from_raw_fd(RawFd::from_ne_bytes(*number)) }
                 }));
+            }
+            (libc::SOL_SOCKET, SCM_PIDFD) => {
+                // Nobody here has asked for it, and yet it has come.
+                if let Some(number @ 0..) = number().map(u32::cast_signed) {
+                    // SAFETY: as above.
+                    drop(unsafe { OwnedFd::from_raw_fd(number) });
+                }
             }
             (libc::SOL_UDP, libc::UDP_GRO) => self.segment = number().map(|size| size as usize),
             (libc::IPPROTO_IP, libc::IP_TOS) => self.traffic_class = data.first().copied(),

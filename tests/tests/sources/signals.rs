@@ -99,6 +99,8 @@ impl Rig for Sent {
     type Source = Signals;
 
     const ENDS: bool = false;
+    // Two that are on their way at once may be taken by two threads, and change places.
+    const MERGES: bool = true;
 
     async fn new() -> (Rc<Self>, Signals) {
         (Rc::new(Sent), watch(Sent::signal()).expect("it can be listened to"))

@@ -2,7 +2,7 @@
 //!
 //! They are received by a call of ours, when somebody asks for one and an op has said that there is
 //! something: so no descriptor lies with us that nobody has asked for, and one who gives up leaves it where
-//! it is (KEPT). A receive that another reader had armed is ended first.
+//! it is (KEPT). A receive that another reader had armed is ended first, unless that one still waits.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -10,45 +10,66 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::{Connection, Receive};
 use crate::backend::{Interest, Op};
 use crate::net::datagram::with_room;
 use crate::net::kept::Kept;
 use crate::net::unix_message::UnixMessage;
-use crate::net::waiters::{ANYTHING, Asker, WaitId, poll_or_wait};
+use crate::net::waiters::{Asker, MESSAGE, WaitId, poll_or_wait};
 use crate::payload::Payload;
 use crate::reactor::home;
 use crate::sys::message;
+
+/// A wait for messages.
+#[derive(Debug, Default)]
+pub(in crate::net) struct MessageWait {
+    pub(in crate::net) id: WaitId,
+    /// Whether those who asked by poll functions were asked whether they still want bytes.
+    asked: bool,
+}
 
 impl Connection {
     /// The next message, an empty one at the end of the file.
     pub(in crate::net) fn poll_message(
         self: &Rc<Self>,
         cx: &Context<'_>,
-        wait: &mut WaitId,
+        wait: &mut MessageWait,
     ) -> Poll<io::Result<UnixMessage>> {
         home::check(&self.reactor)?;
-        poll_or_wait(&self.readers(), Asker::Future(wait), cx, || match self.next_message() {
-            Some(message) => ControlFlow::Break(message),
-            None => ControlFlow::Continue(ANYTHING),
-        })
+        let mut wakes: Vec<Waker> = Vec::new();
+        let MessageWait { id, asked } = wait;
+        let own = id.clone();
+        let polled = poll_or_wait(&self.readers(), Asker::Future(id), cx, || {
+            match self.next_message(&own, asked, &mut wakes) {
+                Some(message) => ControlFlow::Break(message),
+                None => ControlFlow::Continue(MESSAGE),
+            }
+        });
+        if !wakes.is_empty() {
+            // Those who still want bytes are on the list again when this one looks the next time.
+            wakes.into_iter().for_each(Waker::wake);
+            cx.waker().wake_by_ref();
+        }
+        *asked &= polled.is_pending();
+        polled
     }
 
     /// What is there. If there is nothing, the end of an op will wake whoever waits.
-    fn next_message(self: &Rc<Self>) -> Option<io::Result<UnixMessage>> {
-        let (taken, has_readers) = {
-            let mut both = self.both.borrow_mut();
-            (both.inbox.take(), !both.readers.is_empty())
-        };
+    fn next_message(
+        self: &Rc<Self>,
+        own: &WaitId,
+        asked: &mut bool,
+        wakes: &mut Vec<Waker>,
+    ) -> Option<io::Result<UnixMessage>> {
+        let taken = self.both.borrow_mut().inbox.take();
         if let Some(taken) = taken {
             return Some(taken.and_then(UnixMessage::without_descriptors));
         }
         match self.receive.get() {
             Receive::Armed(_) => {
-                // Unless others wait for it, who would arm it again.
-                if !has_readers {
+                if !self.is_wanted_by_others(own, asked, wakes) {
                     self.disarm();
                 }
                 None
@@ -56,6 +77,17 @@ impl Connection {
             Receive::Watching(_) | Receive::Ending(_) => None,
             Receive::Idle => self.receive_message(),
         }
+    }
+
+    /// Whether somebody else waits for bytes, who would arm the receive again. Of those who asked by poll
+    /// functions that is not known; they are woken, and if they want it they ask again.
+    fn is_wanted_by_others(&self, own: &WaitId, asked: &mut bool, wakes: &mut Vec<Waker>) -> bool {
+        let readers = &mut self.both.borrow_mut().readers;
+        if readers.has_pollers() && !std::mem::replace(asked, true) {
+            readers.wake_pollers(wakes);
+            return true;
+        }
+        readers.has_other_future(own) || readers.has_pollers()
     }
 
     fn receive_message(self: &Rc<Self>) -> Option<io::Result<UnixMessage>> {

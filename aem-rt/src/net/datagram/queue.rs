@@ -20,12 +20,16 @@ use super::{Carrier, DatagramSocket};
 use crate::job::join::JoinHandle;
 use crate::job::registry::{Facts, JobKind};
 use crate::payload::Payload;
-use crate::reactor;
+use crate::reactor::{self, Callers};
 use crate::runtime::context;
 use crate::time::sleep;
 
 /// How much may wait before a handler's source is held back: as for streams.
 const DEFAULT_HIGH_WATER: usize = 256 * 1024;
+
+/// A letter counts for its bytes and this against the high-water mark, for its places in memory: one may be
+/// empty, and still be one of a million.
+const COST_OF_LETTER: usize = 128;
 
 /// So often a datagram may find no room though the socket has some, where no peer is waited for: it is larger
 /// than the room can ever be, and that is its error.
@@ -40,11 +44,13 @@ const LONGEST_REST: Duration = Duration::from_millis(50);
 pub(super) struct Queue<E> {
     letters: RefCell<VecDeque<Letter<E>>>,
     bytes: Cell<usize>,
+    /// What all letters count for.
+    cost: Cell<usize>,
     high_water: Cell<Option<usize>>,
     /// Whether there is a job that sends them.
     has_job: Cell<bool>,
     /// Handlers whose sources are held back.
-    held_back: RefCell<Vec<Waker>>,
+    held_back: Callers,
 }
 
 impl<E> Default for Queue<E> {
@@ -52,9 +58,10 @@ impl<E> Default for Queue<E> {
         Queue {
             letters: RefCell::default(),
             bytes: Cell::new(0),
+            cost: Cell::new(0),
             high_water: Cell::new(Some(DEFAULT_HIGH_WATER)),
             has_job: Cell::new(false),
-            held_back: RefCell::default(),
+            held_back: Callers::default(),
         }
     }
 }
@@ -64,6 +71,8 @@ struct Letter<E> {
     payload: Payload,
     envelope: E,
     outcome: Rc<Outcome>,
+    /// What it counts for.
+    cost: usize,
 }
 
 /// What became of a datagram.
@@ -100,26 +109,24 @@ impl<E> Queue<E> {
     }
 
     fn has_room(&self) -> bool {
-        self.high_water.get().is_none_or(|mark| self.bytes.get() <= mark)
+        self.high_water.get().is_none_or(|mark| self.cost.get() <= mark)
     }
 
     /// Waits until no more is queued than the high-water mark.
-    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+    /// It is the turn of this number.
+    pub(super) fn poll_room(&self, cx: &Context<'_>, turn: u32) -> Poll<()> {
         if self.has_room() {
             return Poll::Ready(());
         }
-        let is_known = self.held_back.borrow().iter().any(|known| known.will_wake(cx.waker()));
-        if !is_known {
-            // A clone is user code.
-            let waker = cx.waker().clone();
-            self.held_back.borrow_mut().push(waker);
-        }
+        self.held_back.add(cx.waker(), turn);
         Poll::Pending
     }
 
     fn let_go(&self) {
         if self.has_room() {
-            self.held_back.take().into_iter().for_each(Waker::wake);
+            let mut let_go = Vec::new();
+            self.held_back.take_all(&mut let_go);
+            let_go.into_iter().for_each(Waker::wake);
         }
     }
 }
@@ -132,8 +139,10 @@ pub(super) fn push<T: DatagramSocket>(
 ) -> SendingTo {
     let queue = &carrier.queue;
     let outcome = Rc::<Outcome>::default();
+    let cost = payload.len() + COST_OF_LETTER + T::weight(&envelope);
     queue.bytes.set(queue.bytes.get() + payload.len());
-    let letter = Letter { payload, envelope, outcome: Rc::clone(&outcome) };
+    queue.cost.set(queue.cost.get() + cost);
+    let letter = Letter { payload, envelope, outcome: Rc::clone(&outcome), cost };
     queue.letters.borrow_mut().push_back(letter);
     if !queue.has_job.replace(true) {
         let sender = Sender(Rc::clone(carrier));
@@ -159,6 +168,7 @@ impl<T: DatagramSocket> Drop for Sender<T> {
         }
         let queue = &self.0.queue;
         queue.bytes.set(0);
+        queue.cost.set(0);
         queue.has_job.set(false);
         queue.let_go();
     }
@@ -169,6 +179,7 @@ async fn send_all<T: DatagramSocket>(sender: Sender<T>) {
         let result = send_patiently(&sender.0, &letter).await;
         let queue = &sender.0.queue;
         queue.bytes.set(queue.bytes.get() - letter.payload.len());
+        queue.cost.set(queue.cost.get() - letter.cost);
         letter.outcome.result.set(Some(result));
         drop(letter);
         queue.let_go();

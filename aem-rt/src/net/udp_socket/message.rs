@@ -1,7 +1,7 @@
 //! What is told of a datagram beside its bytes.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::super::internet_address;
 use crate::chunk::Chunk;
@@ -55,14 +55,24 @@ pub struct PacketInfo {
 
 impl PacketInfo {
     /// The address in the family of a peer: a socket of IPv6 that speaks IPv4 knows both forms.
-    pub(super) fn address_for(&self, peer: &SocketAddr) -> IpAddr {
-        match (self.address, peer) {
-            (IpAddr::V4(address), SocketAddr::V6(_)) => address.to_ipv6_mapped().into(),
-            (IpAddr::V6(address), SocketAddr::V4(_)) => {
-                address.to_ipv4_mapped().unwrap_or(Ipv4Addr::UNSPECIFIED).into()
+    pub(super) fn address_for(&self, peer: &SocketAddr) -> io::Result<IpAddr> {
+        let speaks_v4 = peer.ip().to_canonical().is_ipv4();
+        let address = match self.address.to_canonical() {
+            unspecified if unspecified.is_unspecified() && speaks_v4 => {
+                Ipv4Addr::UNSPECIFIED.into()
             }
+            unspecified if unspecified.is_unspecified() => Ipv6Addr::UNSPECIFIED.into(),
+            address if address.is_ipv4() != speaks_v4 => {
+                let text = format!("a datagram for {peer} cannot be from {address}");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            address => address,
+        };
+        // A socket of IPv6 is told in its own form.
+        Ok(match (address, peer) {
+            (IpAddr::V4(address), SocketAddr::V6(_)) => address.to_ipv6_mapped().into(),
             (address, _) => address,
-        }
+        })
     }
 }
 
