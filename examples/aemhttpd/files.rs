@@ -191,41 +191,24 @@ fn status_of(error: Errno) -> Status {
     }
 }
 
+/// Media types, and the endings of names that promise them.
+const MEDIA_TYPES: &str = include_str!("media_types.txt");
+
 /// The media type that a file's name promises.
 fn media_type(path: &[u8]) -> &'static str {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
-    let extension = match name.iter().rposition(|&byte| byte == b'.') {
-        Some(dot) => name[dot + 1..].to_ascii_lowercase(),
-        None => Vec::new(),
-    };
-    match extension.as_slice() {
-        b"html" | b"htm" => "text/html; charset=utf-8",
-        b"css" => "text/css; charset=utf-8",
-        b"js" | b"mjs" => "text/javascript; charset=utf-8",
-        b"txt" | b"md" => "text/plain; charset=utf-8",
-        b"csv" => "text/csv; charset=utf-8",
-        b"json" | b"map" => "application/json",
-        b"xml" => "application/xml",
-        b"svg" => "image/svg+xml",
-        b"png" => "image/png",
-        b"jpg" | b"jpeg" => "image/jpeg",
-        b"gif" => "image/gif",
-        b"webp" => "image/webp",
-        b"avif" => "image/avif",
-        b"ico" => "image/x-icon",
-        b"woff2" => "font/woff2",
-        b"woff" => "font/woff",
-        b"ttf" => "font/ttf",
-        b"pdf" => "application/pdf",
-        b"wasm" => "application/wasm",
-        b"mp4" => "video/mp4",
-        b"webm" => "video/webm",
-        b"mp3" => "audio/mpeg",
-        b"zip" => "application/zip",
-        b"gz" => "application/gzip",
-        _ => "application/octet-stream",
-    }
+    let Some(dot) = name.iter().rposition(|&byte| byte == b'.') else { return UNKNOWN };
+    let promised =
+        MEDIA_TYPES.lines().filter_map(|line| line.split_once('\t')).find(|(_, endings)| {
+            endings
+                .split(' ')
+                .any(|ending| ending.as_bytes().eq_ignore_ascii_case(&name[dot + 1..]))
+        });
+    promised.map_or(UNKNOWN, |(media_type, _)| media_type)
 }
+
+/// The type of what may be anything.
+const UNKNOWN: &str = "application/octet-stream";
 
 #[cfg(test)]
 mod tests;

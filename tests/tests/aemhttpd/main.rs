@@ -4,11 +4,13 @@
 //! pages       what is served, byte for byte, and how connections are kept
 //! strangers   bad input, traversal, limits: who asks for what he must not get
 //! strict      the RFCs, request by request
+//! operation   by a supervisor, and with a log
 //! endings     signals, drains, a busy port, and what the process costs meanwhile
 //! ```
 
 mod client;
 mod endings;
+mod operation;
 mod pages;
 mod server;
 mod strangers;

@@ -20,7 +20,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) backend: String,
     /// Kept open, so that the server never writes to a closed pipe.
-    _stdout: BufReader<ChildStdout>,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
@@ -38,7 +38,7 @@ impl Server {
             panic!("the first line is {line:?}");
         };
         let address = address.parse().unwrap();
-        Server { child, address, backend: backend.to_owned(), _stdout: stdout }
+        Server { child, address, backend: backend.to_owned(), stdout }
     }
 
     /// Starts the server on a directory.
@@ -68,6 +68,14 @@ impl Server {
         let mut stderr = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         (status, stderr)
+    }
+
+    /// What it says on standard output until its end, the first line excepted.
+    pub(crate) fn rest_of_output(mut self) -> String {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        assert!(wait(&mut self.child).success());
+        rest
     }
 
     /// One line of `/proc/PID/status`, as a number.
