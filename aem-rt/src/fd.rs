@@ -265,7 +265,7 @@ impl<T: AsFd> AsyncFd<T> {
                 Err(error) => return Poll::Ready(Err(error)),
             }
             for side in self.sides(interest) {
-                side.callers.add(context.waker(), self.inner.watch.reactor.turns());
+                side.callers.add(context.waker(), &self.inner.watch.reactor);
             }
             return match self.wait(interest) {
                 Ok(()) => Poll::Pending,

@@ -107,7 +107,7 @@ impl<T: DatagramSocket> Carrier<T> {
     }
 
     pub(super) fn set_high_water(&self, mark: Option<usize>) {
-        self.queue.set_high_water(mark);
+        self.queue.set_high_water(mark, &self.reactor);
     }
 
     /// The next datagram, for one who awaits it.
@@ -135,7 +135,7 @@ impl<T: DatagramSocket> Carrier<T> {
         beside: bool,
     ) -> Poll<io::Result<T::Message>> {
         if context::draining() {
-            ready!(self.queue.poll_room(cx, self.reactor.turns()));
+            ready!(self.queue.poll_room(cx, &self.reactor));
         }
         self.poll_receive(cx, beside)
     }

@@ -10,6 +10,8 @@ use std::task::Waker;
 
 use slab::Slab;
 
+use super::{Reactor, Wakes};
+
 /// See the head of this file.
 #[derive(Default)]
 pub(crate) struct Waiters {
@@ -70,12 +72,12 @@ const SOON: u32 = 64;
 pub(crate) const CALLERS: usize = 64;
 
 impl Callers {
-    /// Has `waker` woken by the next news. It is the turn of this number.
-    pub(crate) fn add(&self, waker: &Waker, turn: u32) {
+    /// Has `waker` woken by the next news of something of this reactor's.
+    pub(crate) fn add(&self, waker: &Waker, reactor: &Reactor) {
         if self.wakers.borrow().iter().any(|caller| caller.will_wake(waker)) {
             return;
         }
-        let waker = waker.clone();
+        let (waker, turn) = (waker.clone(), reactor.turns());
         let before = {
             let mut wakers = self.wakers.borrow_mut();
             let mut before = Vec::new();
@@ -91,7 +93,7 @@ impl Callers {
             wakers.push(waker);
             before
         };
-        before.into_iter().for_each(Waker::wake);
+        reactor.wake_all(Wakes::from(before));
     }
 
     /// Moves the wakers of all to `taken`.

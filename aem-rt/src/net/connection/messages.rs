@@ -19,7 +19,7 @@ use crate::net::kept::Kept;
 use crate::net::unix_message::UnixMessage;
 use crate::net::waiters::{Asker, MESSAGE, WaitId, poll_or_wait};
 use crate::payload::Payload;
-use crate::reactor::home;
+use crate::reactor::{Wakes, home};
 use crate::sys::message;
 
 /// A wait for messages.
@@ -38,7 +38,7 @@ impl Connection {
         wait: &mut MessageWait,
     ) -> Poll<io::Result<UnixMessage>> {
         home::check(&self.reactor)?;
-        let mut wakes: Vec<Waker> = Vec::new();
+        let mut wakes = Vec::new();
         let MessageWait { id, asked } = wait;
         let own = id.clone();
         let polled = poll_or_wait(&self.readers(), Asker::Future(id), cx, || {
@@ -49,7 +49,7 @@ impl Connection {
         });
         if !wakes.is_empty() {
             // Those who still want bytes are on the list again when this one looks the next time.
-            wakes.into_iter().for_each(Waker::wake);
+            self.reactor.wake_all(Wakes::from(wakes));
             cx.waker().wake_by_ref();
         }
         *asked &= polled.is_pending();

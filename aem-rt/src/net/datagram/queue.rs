@@ -20,7 +20,7 @@ use super::{Carrier, DatagramSocket};
 use crate::job::join::JoinHandle;
 use crate::job::registry::{Facts, JobKind};
 use crate::payload::Payload;
-use crate::reactor::{self, Callers};
+use crate::reactor::{self, Callers, Reactor, Wakes};
 use crate::runtime::context;
 use crate::time::sleep;
 
@@ -103,9 +103,9 @@ impl<E> Queue<E> {
         self.bytes.get()
     }
 
-    pub(super) fn set_high_water(&self, mark: Option<usize>) {
+    pub(super) fn set_high_water(&self, mark: Option<usize>, reactor: &Reactor) {
         self.high_water.set(mark);
-        self.let_go();
+        self.let_go(reactor);
     }
 
     fn has_room(&self) -> bool {
@@ -113,20 +113,19 @@ impl<E> Queue<E> {
     }
 
     /// Waits until no more is queued than the high-water mark.
-    /// It is the turn of this number.
-    pub(super) fn poll_room(&self, cx: &Context<'_>, turn: u32) -> Poll<()> {
+    pub(super) fn poll_room(&self, cx: &Context<'_>, reactor: &Reactor) -> Poll<()> {
         if self.has_room() {
             return Poll::Ready(());
         }
-        self.held_back.add(cx.waker(), turn);
+        self.held_back.add(cx.waker(), reactor);
         Poll::Pending
     }
 
-    fn let_go(&self) {
+    fn let_go(&self, reactor: &Reactor) {
         if self.has_room() {
-            let mut let_go = Vec::new();
-            self.held_back.take_all(&mut let_go);
-            let_go.into_iter().for_each(Waker::wake);
+            let mut wakes = Wakes::default();
+            self.held_back.take_all(&mut wakes);
+            reactor.wake_all(wakes);
         }
     }
 }
@@ -170,7 +169,7 @@ impl<T: DatagramSocket> Drop for Sender<T> {
         queue.bytes.set(0);
         queue.cost.set(0);
         queue.has_job.set(false);
-        queue.let_go();
+        queue.let_go(&self.0.reactor);
     }
 }
 
@@ -182,7 +181,7 @@ async fn send_all<T: DatagramSocket>(sender: Sender<T>) {
         queue.cost.set(queue.cost.get() - letter.cost);
         letter.outcome.result.set(Some(result));
         drop(letter);
-        queue.let_go();
+        queue.let_go(&sender.0.reactor);
     }
 }
 

@@ -73,7 +73,7 @@ fn those_who_are_held_back_are_let_go() {
             let asked = asked.clone();
             crate::runtime::spawn(poll_fn(move |cx| {
                 asked.set(asked.get() + 1);
-                ours.0.queue.poll_room(cx, 0)
+                ours.0.queue.poll_room(cx, &ours.0.reactor)
             }))
         });
         for _ in 0..10 {
