@@ -95,8 +95,12 @@ fn unix_address(address: &SockAddr) -> io::Result<UnixAddress> {
 /// The address of somebody else, who may have chosen one that the standard library has no form for: a path
 /// that fills its place to the last byte. He counts as nameless then.
 fn unix_peer(address: &SockAddr) -> UnixAddress {
-    let nameless = || UnixAddress::from_pathname("").expect("an empty path is no name");
     unix_address(address).unwrap_or_else(|_| nameless())
+}
+
+/// The address of a Unix socket that has none.
+fn nameless() -> UnixAddress {
+    UnixAddress::from_pathname("").expect("an empty path is no name")
 }
 
 /// The other way round.

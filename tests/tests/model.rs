@@ -167,7 +167,7 @@ fn feature_28_a_registration_does_as_its_model() {
     let seed = std::env::var("AEM_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     for keeper in keepers::both() {
         let config = Config {
-            cases: scaled_count(50_000, 1_000) as u32,
+            cases: scaled_count(100_000, 1_000) as u32,
             rng_seed: seed.map_or(RngSeed::Random, RngSeed::Fixed),
             failure_persistence: None,
             ..Config::default()

@@ -228,7 +228,7 @@ fn several_runtimes_hear_each_signal() {
 }
 
 #[test]
-fn a_storm_of_signals_ends_with_an_event_after_the_last() {
+fn a_storm_of_signals_ends_with_an_event_after_the_last_and_costs_no_child() {
     const THREADS: usize = 4;
     let each = scaled_count(100_000, 4_000) / THREADS;
     on_both(async || {
@@ -244,6 +244,16 @@ fn a_storm_of_signals_ends_with_an_event_after_the_last() {
             done.store(true, std::sync::atomic::Ordering::SeqCst);
             send(kind);
         });
+        let over = sent.clone();
+        let children = aem::spawn(async move {
+            let mut reaped = 0;
+            while !over.load(std::sync::atomic::Ordering::SeqCst) || reaped < 10 {
+                let status =
+                    aem::process::Command::new("true").status().await.expect("a child in a storm");
+                assert!(status.success(), "child {reaped}: {status}");
+                reaped += 1;
+            }
+        });
         // The one that comes after the flag was set is an event that is seen with the flag set.
         loop {
             let signal = next(&mut signals).await;
@@ -253,6 +263,8 @@ fn a_storm_of_signals_ends_with_an_event_after_the_last() {
             }
         }
         storm.join().unwrap();
+        aem::time::timeout(LONG, children).await.expect("every child is heard of").unwrap();
+        assert_eq!(aem_tests::proc::children(), [], "each was reaped");
         // One that no thread has taken yet would meet the disposition that comes back, and end us.
         while is_pending(kind) {
             aem::time::sleep(Duration::from_millis(1)).await;

@@ -137,6 +137,9 @@ impl Connection {
     /// Takes out the wait of a reader that has given up. Who waits for messages may have left the receive
     /// to it.
     pub(super) fn forget_reader(&self, wait: &WaitId) {
+        if *wait == WaitId::default() {
+            return;
+        }
         self.readers().forget(wait);
         if let Receive::Armed(_) = self.receive.get() {
             let mut wakes = Wakes::default();
@@ -306,16 +309,17 @@ impl Connection {
     /// Queues a payload behind all others, and gives the position behind it.
     #[inline]
     pub(super) fn push(self: &Rc<Self>, payload: Payload) -> io::Result<u64> {
-        self.push_by(|outbox| outbox.push(payload))
+        self.push_by(payload, SendQueue::push)
     }
 
     #[inline]
     fn push_by(
         self: &Rc<Self>,
-        push: impl FnOnce(&mut Outbox) -> Result<u64, (Payload, io::Error)>,
+        payload: Payload,
+        put: impl FnOnce(&mut SendQueue, Payload),
     ) -> io::Result<u64> {
         home::check_unless_outside(&self.reactor)?;
-        let pushed = push(&mut self.both.borrow_mut().outbox);
+        let pushed = self.both.borrow_mut().outbox.push_by(payload, put);
         // The payload is dropped here, after the borrow, as it may be anyone's.
         let position = pushed.map_err(|(_payload, error)| error)?;
         self.make_due();

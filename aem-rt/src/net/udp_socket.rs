@@ -17,6 +17,7 @@ use crate::chunk::Chunk;
 use crate::payload::Payload;
 use crate::runtime::context;
 use crate::sys::message::{self as sys, Outgoing};
+use crate::sys::socket::{option, set_option};
 pub use message::{Ecn, PacketInfo, UdpMessage};
 
 /// The source of a socket's datagrams: see [`UdpSocket::datagrams`].
@@ -154,7 +155,7 @@ impl UdpSocket {
     ///
     /// Outside of a runtime.
     pub fn from_std(socket: Socket) -> io::Result<UdpSocket> {
-        let gro = sys::option(socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO);
+        let gro = option(socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO);
         let gro = Cell::new(gro.is_ok_and(|gro| gro != 0));
         Carrier::new(Udp { socket, gro, rest: RefCell::default() }).map(UdpSocket)
     }
@@ -392,11 +393,11 @@ impl UdpSocket {
     ///
     /// `ENOPROTOOPT` before Linux 4.12.
     pub fn dropped(&self) -> io::Result<u32> {
-        sys::dropped(self.as_fd())
+        crate::sys::socket::dropped(self.as_fd())
     }
 
     fn set(&self, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
-        sys::set_option(self.as_fd(), level, name, value)
+        set_option(self.as_fd(), level, name, value)
     }
 
     fn is_v6(&self) -> io::Result<bool> {

@@ -94,7 +94,7 @@ fn connection(accepted: io::Result<Accepted>) -> io::Result<(UnixStream, SocketA
     // Who has gone already had no name.
     let peer = match SockRef::from(&*socket).peer_addr() {
         Ok(peer) => super::unix_peer(&peer),
-        Err(_) => SocketAddr::from_pathname("")?,
+        Err(_) => super::nameless(),
     };
     Ok((UnixStream::adopted(reactor, socket), peer))
 }

@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use socket2::{SockAddr, SockAddrStorage};
 
-use super::{check, check_size, retry};
+use super::{check_size, retry};
 
 /// So many descriptors can be beside one message (`SCM_MAX_FD`, unix(7)).
 pub(crate) const MOST_DESCRIPTORS: usize = 253;
@@ -227,44 +227,6 @@ impl Beside {
             _ => {}
         }
     }
-}
-
-/// Sets an option of a socket that is a number.
-pub(crate) fn set_option(
-    socket: BorrowedFd<'_>,
-    level: libc::c_int,
-    name: libc::c_int,
-    value: libc::c_int,
-) -> io::Result<()> {
-    let (start, length) = ((&raw const value).cast(), size_of_val(&value) as libc::socklen_t);
-    // SAFETY: `start` names a live integer of `length` bytes.
-    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, start, length) }).map(drop)
-}
-
-/// The number that an option of a socket is set to.
-pub(crate) fn option(
-    socket: BorrowedFd<'_>,
-    level: libc::c_int,
-    name: libc::c_int,
-) -> io::Result<libc::c_int> {
-    let mut value: libc::c_int = 0;
-    let mut length = size_of_val(&value) as libc::socklen_t;
-    let into = (&raw mut value).cast();
-    // SAFETY: `into` has room for `length` bytes, both live longer than the call.
-    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, into, &raw mut length) })?;
-    Ok(value)
-}
-
-/// How many datagrams the kernel has dropped since the socket was made, modulo 2³²: for want of room in its
-/// buffer, or as they were damaged.
-pub(crate) fn dropped(socket: BorrowedFd<'_>) -> io::Result<u32> {
-    // What the kernel says of a socket's memory; the drops are the last of it that we know of.
-    let mut numbers = [0_u32; 9];
-    let mut length = size_of_val(&numbers) as libc::socklen_t;
-    let (level, name, into) = (libc::SOL_SOCKET, libc::SO_MEMINFO, numbers.as_mut_ptr().cast());
-    // SAFETY: `into` has room for `length` bytes, both live longer than the call; tests/tests/net_udp.rs.
-    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, into, &raw mut length) })?;
-    Ok(numbers[8])
 }
 
 #[cfg(test)]

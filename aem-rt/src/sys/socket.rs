@@ -42,11 +42,7 @@ pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
 /// The process and user at the other end of a Unix socket, as they were when it was connected.
 pub(crate) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<libc::ucred> {
     let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
-    let into = (&raw mut credentials).cast::<libc::c_void>();
-    let (level, name) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
-    // SAFETY: `into` has room for `length` bytes, both live longer than the call; tests/tests/net_unix.rs.
-    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, into, &raw mut length) })?;
+    option_into(socket, libc::SOL_SOCKET, libc::SO_PEERCRED, &mut credentials)?;
     Ok(credentials)
 }
 
@@ -134,3 +130,56 @@ pub(crate) fn connect(socket: BorrowedFd<'_>, address: &SockAddr) -> io::Result<
 pub(crate) fn take_error(socket: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
     SockRef::from(&socket.as_fd()).take_error()
 }
+
+/// Sets an option of a socket that is a number.
+pub(crate) fn set_option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    let (start, length) = ((&raw const value).cast(), size_of_val(&value) as libc::socklen_t);
+    // SAFETY: `start` names a live integer of `length` bytes.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, start, length) }).map(drop)
+}
+
+/// The number that an option of a socket is set to.
+pub(crate) fn option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    option_into(socket, level, name, &mut value)?;
+    Ok(value)
+}
+
+/// How many datagrams the kernel has dropped since the socket was made, modulo 2³²: for want of room in its
+/// buffer, or as they were damaged.
+pub(crate) fn dropped(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    // What the kernel says of a socket's memory; the drops are the last of it that we know of.
+    let mut numbers = [0_u32; 9];
+    option_into(socket, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut numbers)?;
+    Ok(numbers[8])
+}
+
+/// Has the kernel write an option's value over `value`, as far as it is long.
+fn option_into<T: Numbers>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &mut T,
+) -> io::Result<()> {
+    let mut length = size_of::<T>() as libc::socklen_t;
+    let into = std::ptr::from_mut(value).cast::<libc::c_void>();
+    // SAFETY: `value` has room for `length` bytes, any of which make numbers; both are borrowed for the call.
+    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, into, &raw mut length) })?;
+    Ok(())
+}
+
+/// What consists of integers only, so that it may hold any bits.
+trait Numbers: Copy {}
+
+impl Numbers for libc::c_int {}
+impl Numbers for libc::ucred {}
+impl<const N: usize> Numbers for [u32; N] {}

@@ -7,8 +7,6 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::SocketAddr;
-use std::path::Path;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -16,6 +14,7 @@ use super::{Connection, Receive};
 use crate::backend::{Interest, Op};
 use crate::net::datagram::with_room;
 use crate::net::kept::Kept;
+use crate::net::nameless;
 use crate::net::unix_message::UnixMessage;
 use crate::net::waiters::{Asker, MESSAGE, WaitId, poll_or_wait};
 use crate::payload::Payload;
@@ -65,7 +64,7 @@ impl Connection {
     ) -> Option<io::Result<UnixMessage>> {
         let taken = self.both.borrow_mut().inbox.take();
         if let Some(taken) = taken {
-            return Some(taken.and_then(UnixMessage::without_descriptors));
+            return Some(taken.map(UnixMessage::without_descriptors));
         }
         match self.receive.get() {
             Receive::Armed(_) => {
@@ -95,7 +94,7 @@ impl Connection {
             with_room(|room| {
                 let control = Some(&mut room.control);
                 let received = message::receive(self.socket.as_fd(), &mut room.bytes, control)?;
-                Ok(UnixMessage::new(received, &room.bytes, nameless()?))
+                Ok(UnixMessage::new(received, &room.bytes, nameless()))
             })
         });
         match received {
@@ -129,19 +128,14 @@ impl Connection {
         payload: Payload,
         descriptors: Vec<OwnedFd>,
     ) -> io::Result<u64> {
-        self.push_by(|outbox| outbox.push_with(payload, descriptors))
+        self.push_by(payload, |queue, payload| queue.push_with(payload, descriptors))
     }
 }
 
 impl UnixMessage {
-    fn without_descriptors(data: crate::Chunk) -> io::Result<UnixMessage> {
+    fn without_descriptors(data: crate::Chunk) -> UnixMessage {
         let length = data.len();
-        let (descriptors, descriptors_cut, from) = (Vec::new(), false, nameless()?);
-        Ok(UnixMessage { data, from, descriptors, descriptors_cut, length })
+        let (descriptors, descriptors_cut, from) = (Vec::new(), false, nameless());
+        UnixMessage { data, from, descriptors, descriptors_cut, length }
     }
-}
-
-/// The address of one who has none.
-fn nameless() -> io::Result<SocketAddr> {
-    SocketAddr::from_pathname(Path::new(""))
 }

@@ -11,7 +11,6 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
 
 use crate::net::kept::Kept;
 use crate::payload::{Payload, SendQueue};
@@ -56,33 +55,20 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// Queues a payload, and gives the position behind it. The payload comes back with an error.
+    /// Has a payload put at the end of the queue, and gives the position behind it. The payload comes back
+    /// with an error.
     #[inline]
-    pub(super) fn push(&mut self, payload: Payload) -> Result<u64, (Payload, io::Error)> {
-        match self.check_open() {
-            Ok(()) => {
-                self.accepted += payload.len() as u64;
-                self.queue.push(payload);
-                Ok(self.accepted)
-            }
-            Err(error) => Err((payload, error)),
-        }
-    }
-
-    /// The same, with descriptors that go along with the first byte.
-    pub(super) fn push_with(
+    pub(super) fn push_by(
         &mut self,
         payload: Payload,
-        descriptors: Vec<OwnedFd>,
+        put: impl FnOnce(&mut SendQueue, Payload),
     ) -> Result<u64, (Payload, io::Error)> {
-        match self.check_open() {
-            Ok(()) => {
-                self.accepted += payload.len() as u64;
-                self.queue.push_with(payload, descriptors);
-                Ok(self.accepted)
-            }
-            Err(error) => Err((payload, error)),
+        if let Err(error) = self.check_open() {
+            return Err((payload, error));
         }
+        self.accepted += payload.len() as u64;
+        put(&mut self.queue, payload);
+        Ok(self.accepted)
     }
 
     /// Whether anything can still be sent.

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 
 use super::*;
+use crate::sys::socket::dropped;
 
 fn send_with(socket: impl AsFd, bytes: &[u8], beside: &Outgoing) -> io::Result<usize> {
     send(socket.as_fd(), &[IoSlice::new(bytes)], None, beside)

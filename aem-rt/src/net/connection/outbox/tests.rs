@@ -4,6 +4,10 @@ use std::io::ErrorKind;
 
 use super::*;
 
+fn push(outbox: &mut Outbox, text: &'static str) -> Result<u64, (Payload, io::Error)> {
+    outbox.push_by(text.into(), SendQueue::push)
+}
+
 fn handed(outbox: &Outbox, position: u64) -> Option<io::Result<()>> {
     match outbox.check_handed(position) {
         ControlFlow::Break(result) => Some(result),
@@ -30,13 +34,13 @@ fn send(outbox: &mut Outbox, n: usize) -> Vec<u8> {
 #[test]
 fn sends_are_handed_over_in_order() {
     let mut outbox = Outbox::default();
-    let first = outbox.push("abc".into()).unwrap();
-    let second = outbox.push("defg".into()).unwrap();
+    let first = push(&mut outbox, "abc").unwrap();
+    let second = push(&mut outbox, "defg").unwrap();
     assert_eq!((first, second, outbox.queued()), (3, 7, 7));
     assert_eq!(send(&mut outbox, 5), b"abcde");
     assert!(handed(&outbox, first).unwrap().is_ok());
     assert!(handed(&outbox, second).is_none());
-    let third = outbox.push("h".into()).unwrap();
+    let third = push(&mut outbox, "h").unwrap();
     assert_eq!(send(&mut outbox, 3), b"fgh");
     assert!(handed(&outbox, second).unwrap().is_ok());
     assert!(handed(&outbox, third).unwrap().is_ok());
@@ -46,9 +50,9 @@ fn sends_are_handed_over_in_order() {
 #[test]
 fn what_is_queued_during_a_send_follows_it() {
     let mut outbox = Outbox::default();
-    outbox.push("abc".into()).unwrap();
+    push(&mut outbox, "abc").unwrap();
     let mut in_flight = outbox.take_queue();
-    outbox.push("de".into()).unwrap();
+    push(&mut outbox, "de").unwrap();
     assert_eq!(outbox.queued(), 5);
     in_flight.advance(1);
     drop(outbox.take_back(in_flight));
@@ -59,15 +63,15 @@ fn what_is_queued_during_a_send_follows_it() {
 #[test]
 fn first_error_is_kept() {
     let mut outbox = Outbox::default();
-    let before = outbox.push("abc".into()).unwrap();
+    let before = push(&mut outbox, "abc").unwrap();
     let _ = send(&mut outbox, 3);
-    let after = outbox.push("def".into()).unwrap();
+    let after = push(&mut outbox, "def").unwrap();
     drop(outbox.fail(Kept::System(libc::EPIPE)));
     drop(outbox.fail(Kept::Closed));
     assert!(handed(&outbox, before).unwrap().is_ok(), "those bytes left before");
     assert!(handed(&outbox, after).unwrap().is_err());
     for _ in 0..2 {
-        let (_, error) = outbox.push("ghi".into()).unwrap_err();
+        let (_, error) = push(&mut outbox, "ghi").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
         let ControlFlow::Break(Err(error)) = outbox.check_flushed(before) else {
             panic!("a flush tells of the error first")
@@ -81,10 +85,10 @@ fn first_error_is_kept() {
 #[test]
 fn end_follows_what_is_queued() {
     let mut outbox = Outbox::default();
-    outbox.push("abc".into()).unwrap();
+    push(&mut outbox, "abc").unwrap();
     outbox.ask_fin();
     assert!(!outbox.take_fin());
-    let (_, error) = outbox.push("late".into()).unwrap_err();
+    let (_, error) = push(&mut outbox, "late").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     let _ = send(&mut outbox, 2);
     assert!(!outbox.take_fin());
@@ -98,9 +102,9 @@ fn end_follows_what_is_queued() {
 fn room_is_measured_by_the_high_water_mark() {
     let mut outbox = Outbox::default();
     outbox.set_high_water(Some(4));
-    outbox.push("abcd".into()).unwrap();
+    push(&mut outbox, "abcd").unwrap();
     assert_eq!(outbox.check_room(), ControlFlow::Break(()));
-    outbox.push("ef".into()).unwrap();
+    push(&mut outbox, "ef").unwrap();
     assert_eq!(outbox.check_room(), ControlFlow::Continue(2));
     outbox.set_high_water(None);
     assert_eq!(outbox.check_room(), ControlFlow::Break(()));
