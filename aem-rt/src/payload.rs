@@ -5,7 +5,8 @@
 //! payloads of one stream in order, with an offset into the first: what the kernel took is gone
 //! from it. A queue of one payload allocates nothing.
 
-mod passing;
+mod file_part;
+mod places;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,7 +16,8 @@ use std::sync::Arc;
 
 use crate::chunk::Chunk;
 use crate::chunk::bytes::{Bytes, Origin};
-use passing::Passing;
+pub(crate) use file_part::FilePart;
+use places::{Placed, Places};
 
 /// Bytes to send, taken over from whatever they were.
 ///
@@ -130,7 +132,7 @@ impl fmt::Debug for Payload {
 /// Payloads on their way out, in order.
 #[derive(Default)]
 pub(crate) struct SendQueue {
-    /// Empty only if `rest` is: most queues hold one payload, and that one lies here.
+    /// Empty only if there are no payloads in `rest`: most queues hold one, and that one lies here.
     first: Option<Payload>,
     /// What there is besides; boxed, as there is rarely anything.
     rest: Option<Box<Rest>>,
@@ -144,12 +146,14 @@ struct Rest {
     /// What follows the first.
     payloads: VecDeque<Payload>,
     /// Descriptors that go along.
-    passing: Passing,
+    passing: Places<Vec<OwnedFd>>,
+    /// Parts of files, which count as bytes of the queue and are in no payload.
+    files: Places<FilePart>,
 }
 
 impl Rest {
     fn is_empty(&self) -> bool {
-        self.payloads.is_empty() && self.passing.is_empty()
+        self.payloads.is_empty() && self.passing.is_empty() && self.files.is_empty()
     }
 }
 
@@ -192,40 +196,68 @@ impl SendQueue {
         self.rest.get_or_insert_default().passing.add(place, descriptors);
     }
 
+    /// Puts a part of a file at the end. An empty one leaves no trace.
+    pub(crate) fn push_file(&mut self, part: FilePart) {
+        if part.len() > 0 {
+            let place = self.bytes();
+            self.rest.get_or_insert_default().files.add(place, part);
+        }
+    }
+
     /// The descriptors that are to go with the next byte.
     pub(crate) fn descriptors(&self) -> &[OwnedFd] {
-        self.rest.as_ref().map_or(&[], |rest| rest.passing.due())
+        self.rest.as_ref().and_then(|rest| rest.passing.due()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The part of a file that is next.
+    pub(crate) fn file_part(&self) -> Option<&FilePart> {
+        self.rest.as_ref()?.files.due()
     }
 
     /// How many bytes are still to go.
-    pub(crate) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> u64 {
         let rest = self.rest.iter().flat_map(|rest| rest.payloads.iter());
-        self.first.iter().chain(rest).map(Payload::len).sum::<usize>() - self.offset
+        let payloads = self.first.iter().chain(rest).map(|payload| payload.len() as u64);
+        let files = self.rest.as_ref().map_or(0, |rest| rest.files.bytes());
+        payloads.sum::<u64>() - self.offset as u64 + files
     }
 
     /// Whether nothing is left to send.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
+        self.first.is_none() && !self.has_rest()
     }
 
     /// What is left of the first payload, and whether that is all there is.
     #[inline]
     pub(crate) fn front(&self) -> (&[u8], bool) {
-        match &self.first {
-            Some(first) => (&first.as_slice()[self.offset..], !self.has_rest()),
-            None => (&[], true),
-        }
+        let front = self.first.as_ref().map_or(&[][..], |first| &first.as_slice()[self.offset..]);
+        (front, !self.has_rest())
     }
 
-    /// Fills `slices` with what may go in one send, in order, and says how many it filled.
+    /// Whether a part of a file follows what [`io_slices`](Self::io_slices) offers.
+    pub(crate) fn has_file_next(&self) -> bool {
+        let Some(rest) = &self.rest else { return false };
+        let file = rest.files.limit();
+        file.is_some() && file <= rest.passing.limit().or(Some(u64::MAX))
+    }
+
+    /// Fills `slices` with the payloads that may go in one send, in order, and says how many it filled.
+    /// There are none while a [part of a file](Self::file_part) is next.
     pub(crate) fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let front = self.first.as_ref().map(|first| &first.as_slice()[self.offset..]);
         let rest = self.rest.as_ref();
         let pieces = front
             .into_iter()
             .chain(rest.iter().flat_map(|rest| rest.payloads.iter().map(Payload::as_slice)));
-        let mut room = rest.and_then(|rest| rest.passing.limit()).unwrap_or(usize::MAX);
+        let mut room = match rest {
+            None => usize::MAX,
+            Some(rest) if rest.files.due().is_some() => 0,
+            Some(rest) => {
+                let next = rest.passing.limit().into_iter().chain(rest.files.limit()).min();
+                next.and_then(|next| usize::try_from(next).ok()).unwrap_or(usize::MAX)
+            }
+        };
         let mut count = 0;
         for (slice, piece) in slices.iter_mut().zip(pieces) {
             if room == 0 {
@@ -255,7 +287,12 @@ impl SendQueue {
 
     fn advance_by_pieces(&mut self, mut n: usize) {
         if let Some(rest) = &mut self.rest {
-            rest.passing.advance(n);
+            let is_file = rest.files.due().is_some();
+            rest.passing.advance(n as u64);
+            rest.files.advance(n as u64);
+            if is_file {
+                return;
+            }
         }
         while let Some(first) = &self.first {
             let left = first.len() - self.offset;
@@ -301,6 +338,7 @@ impl SendQueue {
         if let Some(mut others) = other.rest {
             rest.payloads.append(&mut others.payloads);
             rest.passing.append(place, others.passing);
+            rest.files.append(place, others.files);
         }
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::descriptor::Descriptor;
 use super::op::Answer;
-use crate::payload::SendQueue;
+use crate::payload::{FilePart, SendQueue};
+use crate::sys::file;
 use crate::sys::message::{self, Outgoing};
 use crate::sys::socket;
 
@@ -52,34 +53,51 @@ impl Patience {
     }
 }
 
-/// Sends what one call takes, and says how much that was and whether it was less than there is.
+/// Sends what one call takes, and says how much that was and whether the socket has no room for more.
 #[inline(always)]
 pub(super) fn send(socket: &Descriptor, queue: &mut SendQueue) -> io::Result<(usize, bool)> {
-    let (offered, result) = match queue.front() {
-        (front, true) => (front.len(), socket::send(socket.as_fd(), front)),
-        _ => {
-            let mut slices = [IoSlice::new(&[]); SendQueue::MAX_SLICES];
-            let count = queue.io_slices(&mut slices);
-            let slices = &slices[..count];
-            let offered = slices.iter().map(|slice| slice.len()).sum();
-            (offered, send_pieces(socket, slices, queue.descriptors()))
-        }
-    };
-    let n = result?;
+    let (front, true) = queue.front() else { return send_one_of_several(socket, queue) };
+    let (offered, n) = (front.len(), socket::send(socket.as_fd(), front)?);
     queue.advance(n);
     Ok((n, n < offered))
 }
 
-fn send_pieces(
-    socket: &Descriptor,
-    slices: &[IoSlice<'_>],
-    descriptors: &[OwnedFd],
-) -> io::Result<usize> {
-    if descriptors.is_empty() {
-        return socket::send_vectored(socket.as_fd(), slices);
+/// The same where there is more than one payload: sends as many pieces as may go together.
+#[inline(never)]
+fn send_one_of_several(socket: &Descriptor, queue: &mut SendQueue) -> io::Result<(usize, bool)> {
+    if let Some(part) = queue.file_part() {
+        let n = send_file(socket, part)?;
+        queue.advance(n);
+        // It may have been less for the file's sake.
+        return Ok((n, false));
     }
-    let beside = Outgoing::descriptors(descriptors.iter().map(OwnedFd::as_fd));
-    message::send(socket.as_fd(), slices, None, &beside)
+    let mut slices = [IoSlice::new(&[]); SendQueue::MAX_SLICES];
+    let count = queue.io_slices(&mut slices);
+    let slices = &slices[..count];
+    let offered = slices.iter().map(|slice| slice.len()).sum();
+    let n = match queue.descriptors() {
+        [] => socket::send_vectored(socket.as_fd(), slices, queue.has_file_next())?,
+        descriptors => {
+            let beside = Outgoing::descriptors(descriptors.iter().map(OwnedFd::as_fd));
+            message::send(socket.as_fd(), slices, None, &beside)?
+        }
+    };
+    queue.advance(n);
+    Ok((n, n < offered))
+}
+
+/// Bytes of a file that one call sends at most: a disk may have to be waited for, and others with it.
+const FILE_PER_CALL: u64 = 256 * 1024;
+
+fn send_file(socket: &Descriptor, part: &FilePart) -> io::Result<usize> {
+    let most = part.len().min(FILE_PER_CALL) as usize;
+    match file::send_to(socket.as_fd(), part.file(), part.bytes().start, most)? {
+        0 => {
+            let text = format!("the file has ended {} bytes too early to be sent", part.len());
+            Err(io::Error::new(io::ErrorKind::UnexpectedEof, text))
+        }
+        n => Ok(n),
+    }
 }
 
 /// How many connections a listener accepts in a turn, so that a storm of them does not keep those

@@ -16,7 +16,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::Shutdown;
 use std::ops::ControlFlow;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
@@ -26,7 +26,7 @@ use super::kept::Kept;
 use super::waiters::{ANYTHING, Asker, WaitId, WaitList, Waiters, poll_or_wait};
 use crate::backend::{Descriptor, Op};
 use crate::chunk::Chunk;
-use crate::payload::{Payload, SendQueue};
+use crate::payload::{FilePart, Payload, SendQueue};
 use crate::reactor::home;
 use crate::reactor::{self, Answer, Completion, Reactor, Sink, Token, Wakes};
 use crate::sys::socket;
@@ -309,19 +309,29 @@ impl Connection {
     /// Queues a payload behind all others, and gives the position behind it.
     #[inline]
     pub(super) fn push(self: &Rc<Self>, payload: Payload) -> io::Result<u64> {
-        self.push_by(payload, SendQueue::push)
+        self.push_by(payload.len() as u64, |queue| queue.push(payload))
+    }
+
+    /// The same for a payload with descriptors.
+    pub(super) fn push_with(
+        self: &Rc<Self>,
+        payload: Payload,
+        descriptors: Vec<OwnedFd>,
+    ) -> io::Result<u64> {
+        self.push_by(payload.len() as u64, |queue| queue.push_with(payload, descriptors))
+    }
+
+    /// The same for a part of a file.
+    pub(super) fn push_file(self: &Rc<Self>, part: FilePart) -> io::Result<u64> {
+        self.push_by(part.len(), |queue| queue.push_file(part))
     }
 
     #[inline]
-    fn push_by(
-        self: &Rc<Self>,
-        payload: Payload,
-        put: impl FnOnce(&mut SendQueue, Payload),
-    ) -> io::Result<u64> {
+    fn push_by(self: &Rc<Self>, len: u64, put: impl FnOnce(&mut SendQueue)) -> io::Result<u64> {
         home::check_unless_outside(&self.reactor)?;
-        let pushed = self.both.borrow_mut().outbox.push_by(payload, put);
-        // The payload is dropped here, after the borrow, as it may be anyone's.
-        let position = pushed.map_err(|(_payload, error)| error)?;
+        let pushed = self.both.borrow_mut().outbox.push_by(len, put);
+        // What was to be sent is dropped here, after the borrow, as it may be anyone's.
+        let position = pushed.map_err(|(_put, error)| error)?;
         self.make_due();
         Ok(position)
     }

@@ -42,7 +42,8 @@ macro_rules! stream_verbs {
             use std::future::poll_fn;
             use std::io::{self, IoSlice};
             use std::net::Shutdown;
-            use std::os::fd::{AsFd, BorrowedFd};
+            use std::ops::Range;
+            use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
             use std::pin::Pin;
             use std::rc::Rc;
             use std::task::{Context, Poll, ready};
@@ -57,7 +58,7 @@ macro_rules! stream_verbs {
             use $crate::net::sending::Sending;
             use $crate::net::verbs::{MOST_PER_WRITE, ReadWait, WriteWait};
             use $crate::net::waiters::{Asker, WaitId};
-            use $crate::payload::Payload;
+            use $crate::payload::{FilePart, Payload};
             use $crate::reactor::Reactor;
 
             impl $stream {
@@ -109,6 +110,32 @@ macro_rules! stream_verbs {
                 // Not must_use: the bytes are on their way, and `stream.send(chunk);` is how handlers send.
                 pub fn send(&self, payload: impl Into<Payload>) -> Sending {
                     Sending::new(&self.0, self.0.push(payload.into()))
+                }
+
+                /// Queues bytes of a file behind all that was sent before, and returns at once.
+                ///
+                /// The kernel sends them from its own pages (sendfile(2)), so that they are copied nowhere
+                /// and cost no memory, however many there are; what is sent before them goes into the same
+                /// packet. What has no such pages, a pipe say, cannot be sent so. Where the file lies on a
+                /// disk that is slow, this thread waits for it, 256 KiB at a time: read such a one by
+                /// [`fs`](crate::fs) instead. The file's own position is neither used nor moved, and what is
+                /// written to it meanwhile may be sent.
+                ///
+                /// (To a peer that has gone the kernel raises SIGPIPE here. Rust programs ignore it from
+                /// their start; one whose `main` is not Rust's has to do so itself.)
+                ///
+                /// # Errors
+                ///
+                /// Of the future: as of [`send`](Self::send). What reading the file failed with is an error
+                /// of the stream, as its bytes were promised: `UnexpectedEof` if it ends before the range
+                /// does. A range that is none is `InvalidInput`, and of that nothing is sent.
+                ///
+                /// # Cancel safety
+                ///
+                /// The bytes are sent whether or not the future is awaited to its end.
+                pub fn send_file(&self, file: impl Into<OwnedFd>, bytes: Range<u64>) -> Sending {
+                    let part = FilePart::new(file.into(), bytes);
+                    Sending::new(&self.0, part.and_then(|part| self.0.push_file(part)))
                 }
 
                 /// How many bytes are queued here and not with the kernel yet.

@@ -40,11 +40,11 @@ fn sending_in_any_steps_sends_each_byte_once() {
         let mut sent = 0;
         while !queue.is_empty() {
             assert_eq!(pending(&queue), &whole[sent..]);
-            assert_eq!(queue.bytes(), whole.len() - sent);
+            assert_eq!(queue.bytes() as usize, whole.len() - sent);
             let (front, only) = queue.front();
             assert!(!front.is_empty());
-            assert_eq!(only, front.len() == queue.bytes());
-            let n = step.min(queue.bytes());
+            assert_eq!(only, front.len() as u64 == queue.bytes());
+            let n = step.min(queue.bytes() as usize);
             queue.advance(n);
             sent += n;
         }
@@ -155,5 +155,61 @@ fn queues_with_descriptors_are_joined() {
         };
         let gone: Vec<(&str, usize)> = gone.iter().map(|(text, n)| (&text[..], *n)).collect();
         assert_eq!(gone, expected);
+    }
+}
+
+/// A part of a file that nobody reads.
+fn file_part(bytes: std::ops::Range<u64>) -> FilePart {
+    let file = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+    FilePart::new(file, bytes).unwrap()
+}
+
+#[test]
+fn files_go_between_the_payloads_that_they_were_queued_between() {
+    // Files stand first, behind each other, last, and beside a byte with descriptors.
+    let expected = "0123ab45678c9";
+    for step in 1..=expected.len() {
+        for joined in [false, true] {
+            let mut queue = SendQueue::default();
+            queue.push_file(file_part(0..4));
+            queue.push("ab");
+            let mut behind = SendQueue::default();
+            let later = if joined { &mut behind } else { &mut queue };
+            later.push_file(file_part(4..5));
+            later.push_file(file_part(7..7));
+            later.push_file(file_part(5..9));
+            later.push_with("c".into(), descriptors(1));
+            later.push_file(file_part(9..10));
+            queue.append(behind);
+            let (mut sent, mut with_descriptors) = (String::new(), Vec::new());
+            while !queue.is_empty() {
+                assert_eq!(queue.bytes() as usize, expected.len() - sent.len());
+                let offered = pending(&queue);
+                let (text, is_file) = match queue.file_part() {
+                    Some(part) => (part.bytes().map(|byte| byte.to_string()).collect(), true),
+                    None => (String::from_utf8(offered.clone()).unwrap(), false),
+                };
+                assert!(!text.is_empty() && (!is_file || offered.is_empty()), "{queue:?}");
+                let rest = &expected[sent.len() + text.len()..];
+                let file_follows = rest.starts_with(|it: char| it.is_ascii_digit());
+                assert!(is_file || queue.has_file_next() == file_follows, "before {rest}");
+                with_descriptors.extend(queue.descriptors().first().map(|_| sent.len()));
+                let n = text.len().min(step);
+                queue.advance(n);
+                sent.push_str(&text[..n]);
+            }
+            assert_eq!((&*sent, queue.bytes()), (expected, 0));
+            assert_eq!(with_descriptors, [11], "{step} at a time");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_part_of_a_file_is_refused() {
+    for range in [(3, 2), (0, u64::MAX)] {
+        let file = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+        let error = FilePart::new(file, range.0..range.1).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("is no part of a file"), "{error}");
     }
 }

@@ -103,6 +103,24 @@ pub(crate) fn write(file: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     retry(|| check_size(unsafe { libc::write(fd, start, length) }))
 }
 
+/// Sends bytes of a file to a socket, at most `most` from `offset` on, without their coming to us; zero is
+/// the end of the file. The socket decides whether that waits for room; the file may wait for its disk.
+///
+/// # Errors
+///
+/// See sendfile(2).
+pub(crate) fn send_to(
+    socket: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    most: usize,
+) -> io::Result<usize> {
+    let mut position = position(offset)?;
+    let (to, from, place) = (socket.as_raw_fd(), file.as_raw_fd(), &raw mut position);
+    // SAFETY: `place` is a local that lives longer than the call.
+    retry(|| check_size(unsafe { libc::sendfile(to, from, place, most) }))
+}
+
 /// An offset as the kernel takes it. Beyond its range it would be a negative number, which pread(2) calls
 /// invalid.
 fn position(offset: u64) -> io::Result<libc::off_t> {

@@ -102,14 +102,20 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     retry(|| check_size(unsafe { libc::send(socket.as_raw_fd(), start, bytes.len(), flags) }))
 }
 
-/// Sends several pieces as one and says how much of them was taken.
-pub(crate) fn send_vectored(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+/// Sends several pieces as one and says how much of them was taken. Where more is to follow at once, a
+/// packet that is not full waits for it.
+pub(crate) fn send_vectored(
+    socket: BorrowedFd<'_>,
+    pieces: &[IoSlice<'_>],
+    more_follows: bool,
+) -> io::Result<usize> {
     // SAFETY: all-zero is a valid `msghdr`: null pointers with lengths of zero.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     // `IoSlice` is promised to have the layout of `iovec`, and the kernel only reads it.
     message.msg_iov = pieces.as_ptr().cast_mut().cast::<libc::iovec>();
     message.msg_iovlen = pieces.len() as _;
-    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    let more = if more_follows { libc::MSG_MORE } else { 0 };
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT | more;
     // SAFETY: `message` names `pieces.len()` valid pieces, all of it borrowed for the call.
     retry(|| check_size(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) }))
 }

@@ -21,7 +21,11 @@ pub(super) fn a_send_is_answered_once_and_says_how_much_was_taken(rig: &mut Rig)
                 assert_eq!(last.token, token);
                 let Answer::Sent { queue: back, result } = last.answer else { panic!("{last:?}") };
                 sent += result.unwrap();
-                assert_eq!(back.bytes(), whole.len() - sent, "what was sent is gone from it");
+                assert_eq!(
+                    back.bytes() as usize,
+                    whole.len() - sent,
+                    "what was sent is gone from it"
+                );
                 queue = back;
             }
             assert_eq!(peer.reads(whole.len()), whole);
@@ -72,12 +76,12 @@ pub(super) fn a_send_waits_for_room_and_sends_each_byte_once(rig: &mut Rig) {
             peer.read_exact(&mut received).map(|()| received)
         });
         while !queue.is_empty() {
-            let left = queue.bytes();
+            let left = queue.bytes() as usize;
             let token = rig.backend.submit(Op::Send { socket: socket.clone(), queue });
             let last = rig.only();
             assert_eq!(last.token, token);
             let Answer::Sent { queue: back, result } = last.answer else { panic!("{last:?}") };
-            assert_eq!(back.bytes(), left - result.unwrap());
+            assert_eq!(back.bytes() as usize, left - result.unwrap());
             queue = back;
         }
         assert!(reader.join().unwrap().unwrap() == whole);
@@ -94,14 +98,14 @@ pub(super) fn a_send_at_once_takes_what_fits(rig: &mut Rig) {
         while let Some(result) = rig.backend.send_now(&socket, &mut queue) {
             sent += result.unwrap();
         }
-        assert_eq!(queue.bytes(), whole.len() - sent);
+        assert_eq!(queue.bytes() as usize, whole.len() - sent);
         assert!(!queue.is_empty(), "the room never ended");
         rig.backend.submit(Op::Send { socket: socket.clone(), queue });
         rig.nothing_comes();
         assert!(peer.reads(sent) == whole[..sent]);
         let last = rig.only();
         let Answer::Sent { queue, result: Ok(n) } = &last.answer else { panic!("{last:?}") };
-        assert_eq!(queue.bytes(), whole.len() - sent - n);
+        assert_eq!(queue.bytes() as usize, whole.len() - sent - n);
         assert!(peer.reads(*n) == whole[sent..][..*n]);
     }
 }

@@ -142,6 +142,7 @@ impl Lanes {
         }
         let before = room;
         while room > 0 && !queue.is_empty() {
+            assert!(queue.file_part().is_none(), "no script sends files");
             let (front, _) = queue.front();
             let n = front.len().min(room);
             self.sent.borrow_mut().extend_from_slice(&front[..n]);

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -17,7 +17,6 @@ use crate::net::kept::Kept;
 use crate::net::nameless;
 use crate::net::unix_message::UnixMessage;
 use crate::net::waiters::{Asker, MESSAGE, WaitId, poll_or_wait};
-use crate::payload::Payload;
 use crate::reactor::{Wakes, home};
 use crate::sys::message;
 
@@ -120,15 +119,6 @@ impl Connection {
                 Some(Ok(message))
             }
         }
-    }
-
-    /// Queues a payload with descriptors, as [`push`](Self::push) does without.
-    pub(in crate::net) fn push_with(
-        self: &Rc<Self>,
-        payload: Payload,
-        descriptors: Vec<OwnedFd>,
-    ) -> io::Result<u64> {
-        self.push_by(payload, |queue, payload| queue.push_with(payload, descriptors))
     }
 }
 

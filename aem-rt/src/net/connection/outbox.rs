@@ -13,7 +13,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use crate::net::kept::Kept;
-use crate::payload::{Payload, SendQueue};
+use crate::payload::SendQueue;
 
 /// How much may be queued before a handler's source is held back and `poll_write` waits: enough
 /// for a megabit's worth of round trip, and 100,000 slow readers still fit into memory.
@@ -55,19 +55,18 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// Has a payload put at the end of the queue, and gives the position behind it. The payload comes back
-    /// with an error.
+    /// Has `len` bytes put at the end of the queue, and gives the position behind them. With an error what
+    /// would have put them comes back, to be dropped where nothing is borrowed.
     #[inline]
-    pub(super) fn push_by(
-        &mut self,
-        payload: Payload,
-        put: impl FnOnce(&mut SendQueue, Payload),
-    ) -> Result<u64, (Payload, io::Error)> {
+    pub(super) fn push_by<P>(&mut self, len: u64, put: P) -> Result<u64, (P, io::Error)>
+    where
+        P: FnOnce(&mut SendQueue),
+    {
         if let Err(error) = self.check_open() {
-            return Err((payload, error));
+            return Err((put, error));
         }
-        self.accepted += payload.len() as u64;
-        put(&mut self.queue, payload);
+        self.accepted += len;
+        put(&mut self.queue);
         Ok(self.accepted)
     }
 

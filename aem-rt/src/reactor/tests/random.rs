@@ -275,11 +275,11 @@ impl World {
         let Some(socket) = lane.socket.borrow().clone() else { return };
         let under_way = |note: &Rc<Note>| Rc::ptr_eq(&note.lane, lane) && note.kind == Kind::Send;
         let mut queue = lane.rest.borrow_mut();
-        let before = queue.bytes();
+        let before = queue.bytes() as usize;
         match self.reactor.send_now(&socket, &mut queue) {
-            Some(Ok(n)) => assert_eq!(queue.bytes(), before - n, "seed {}", self.seed),
+            Some(Ok(n)) => assert_eq!(queue.bytes() as usize, before - n, "seed {}", self.seed),
             Some(Err(error)) => panic!("seed {}: {error}", self.seed),
-            None => assert_eq!(queue.bytes(), before, "seed {}", self.seed),
+            None => assert_eq!(queue.bytes() as usize, before, "seed {}", self.seed),
         }
         let rest = !queue.is_empty();
         drop(queue);
@@ -332,7 +332,11 @@ impl World {
             assert!(lane.called.borrow().starts_with(&accepted), "seed {seed}: KEPT: connections");
             let (sent, queued) = (lane.script.sent(), lane.queued.borrow());
             assert!(queued.starts_with(&sent), "seed {seed}: sent bytes");
-            assert_eq!(sent.len() + lane.rest.borrow().bytes(), queued.len(), "seed {seed}: KEPT");
+            assert_eq!(
+                sent.len() + lane.rest.borrow().bytes() as usize,
+                queued.len(),
+                "seed {seed}: KEPT"
+            );
         }
         let connections: usize = self.lanes.iter().map(|lane| lane.script.callers_left()).sum();
         let (called, accepted) = (self.lanes[2].called.borrow(), self.lanes[2].accepted.borrow());

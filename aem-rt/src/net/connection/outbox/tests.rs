@@ -4,8 +4,9 @@ use std::io::ErrorKind;
 
 use super::*;
 
-fn push(outbox: &mut Outbox, text: &'static str) -> Result<u64, (Payload, io::Error)> {
-    outbox.push_by(text.into(), SendQueue::push)
+fn push(outbox: &mut Outbox, text: &'static str) -> io::Result<u64> {
+    let pushed = outbox.push_by(text.len() as u64, |queue| queue.push(text));
+    pushed.map_err(|(_put, error)| error)
 }
 
 fn handed(outbox: &Outbox, position: u64) -> Option<io::Result<()>> {
@@ -71,7 +72,7 @@ fn first_error_is_kept() {
     assert!(handed(&outbox, before).unwrap().is_ok(), "those bytes left before");
     assert!(handed(&outbox, after).unwrap().is_err());
     for _ in 0..2 {
-        let (_, error) = push(&mut outbox, "ghi").unwrap_err();
+        let error = push(&mut outbox, "ghi").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
         let ControlFlow::Break(Err(error)) = outbox.check_flushed(before) else {
             panic!("a flush tells of the error first")
@@ -88,7 +89,7 @@ fn end_follows_what_is_queued() {
     push(&mut outbox, "abc").unwrap();
     outbox.ask_fin();
     assert!(!outbox.take_fin());
-    let (_, error) = push(&mut outbox, "late").unwrap_err();
+    let error = push(&mut outbox, "late").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     let _ = send(&mut outbox, 2);
     assert!(!outbox.take_fin());
