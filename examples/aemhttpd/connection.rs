@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! received    bytes came: answer all requests in them, with one write
-//! sent        the kernel took what was to be sent first: go on with the page, or the requests
+//! sent        the kernel took what was to be sent first: go on with the requests
 //! look        the server's timer: end what has made no progress
 //! wind_down   the server ends: finish the answer in progress, then end
 //! ```
@@ -17,7 +17,8 @@
 //! gets to read its last answer.
 
 use crate::dialogue::{Dialogue, Service};
-use crate::limits::{LINGER, LINGER_BYTES};
+use crate::limits::{LINGER, LINGER_BYTES, TAKEN_LEAST};
+use crate::response::Answers;
 use aem::net::TcpStream;
 use aem::{Chunk, Control, Next, Registration, WeakState};
 use futures::stream;
@@ -38,8 +39,10 @@ pub(crate) struct Connection {
     sending: Option<Registration>,
     /// Our side is closed, and we wait for the client's.
     lingering: Option<Lingering>,
-    /// When a request was begun or answered, or a piece of an answer taken.
+    /// When a request was begun or answered, or enough of an answer taken.
     progress: Instant,
+    /// How much was still to be taken then.
+    queued: usize,
 }
 
 /// How long clients are waited for: see `limits`.
@@ -77,6 +80,7 @@ impl Connection {
             sending: None,
             lingering: None,
             progress: aem::time::now(),
+            queued: 0,
         }
     }
 
@@ -93,7 +97,7 @@ impl Connection {
             lingering.left = lingering.left.saturating_sub(chunk.len());
             return Ok(if lingering.left == 0 { Next::Stop } else { Next::Keep });
         }
-        self.advance(&chunk)?;
+        self.advance(&chunk);
         Ok(if self.sending.is_some() { Next::Pause } else { Next::Keep })
     }
 
@@ -103,22 +107,28 @@ impl Connection {
         if result.is_ok() && self.dialogue.is_over() {
             return self.linger();
         }
-        match result.and_then(|()| self.advance(&[])) {
-            Err(_) => self.end(),
-            Ok(()) if self.sending.is_none() => self.own().reading.resume(),
-            Ok(()) => {}
+        if result.is_err() {
+            return self.end();
+        }
+        self.advance(&[]);
+        if self.sending.is_none() {
+            self.own().reading.resume();
         }
     }
 
     /// Event: the server looks after its connections.
     pub(crate) fn look(&mut self, now: Instant, patience: Patience) {
+        let queued = self.stream.queued();
+        if self.queued.saturating_sub(queued) >= TAKEN_LEAST {
+            (self.progress, self.queued) = (now, queued);
+        }
         let is_busy = self.sending.is_some() || self.dialogue.has_begun();
         let patience = if is_busy { patience.busy } else { patience.idle };
         let is_late = now.saturating_duration_since(self.progress) >= patience;
         if !is_late || self.lingering.is_some() {
             return;
         }
-        let mut out = Vec::new();
+        let mut out = Answers::default();
         if self.sending.is_none() && self.dialogue.time_out(&self.service, &mut out) {
             self.own().reading.pause();
             self.send(out);
@@ -139,22 +149,27 @@ impl Connection {
     }
 
     /// Says what can be said now, `fresh` being new bytes from the client.
-    fn advance(&mut self, fresh: &[u8]) -> io::Result<()> {
-        let (mut out, had_begun) = (Vec::new(), self.dialogue.has_begun());
-        self.dialogue.advance(&self.service, fresh, &mut out)?;
-        if !out.is_empty() {
+    fn advance(&mut self, fresh: &[u8]) {
+        let (mut out, had_begun) = (Answers::default(), self.dialogue.has_begun());
+        self.dialogue.advance(&self.service, fresh, &mut out);
+        if !out.bytes.is_empty() {
             self.send(out);
         } else if !had_begun {
             self.progress = aem::time::now();
         }
-        Ok(())
     }
 
     /// Sends what was gathered, and awaits `sent` where something depends on it.
-    fn send(&mut self, out: Vec<u8>) {
-        self.progress = aem::time::now();
-        let is_awaited = self.dialogue.waits(out.len());
-        let sending = self.stream.send(out);
+    fn send(&mut self, out: Answers) {
+        let is_awaited = self.dialogue.waits(&out);
+        let (mut bytes, mut place) = (Chunk::from(out.bytes), 0);
+        for part in out.files {
+            self.stream.send(bytes.split_to(part.place - place));
+            self.stream.send_file(part.file, part.bytes);
+            place = part.place;
+        }
+        let sending = self.stream.send(bytes);
+        (self.progress, self.queued) = (aem::time::now(), self.stream.queued());
         if is_awaited {
             let event = stream::once(sending);
             self.sending = Some(self.own().state.on(event, Connection::sent).erase());

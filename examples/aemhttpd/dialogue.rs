@@ -3,22 +3,21 @@
 //! [`Dialogue::advance`] takes the bytes that came and appends the answers to them to a buffer:
 //! all requests that are complete are answered, in order, so that what came in one packet goes
 //! out in one write. It stops early in three cases, and [`Dialogue::waits`] then says that it
-//! should go on when the kernel has taken what was written: a page is longer than a piece; a
-//! batch of answers is full; the last answer was given.
+//! should go on when the kernel has taken what was written: a page is sent as a file; a batch of
+//! answers is full; the last answer was given.
 //!
 //! It keeps what it has not used, and nothing else: at most an incomplete head, a request whose body is
 //! incomplete, or the requests behind a long answer in the chunk that brought them.
 
 use crate::body::{Body, Step};
-use crate::files::{Found, Rest, Site};
-use crate::limits::{BATCH, PIECE};
+use crate::files::{Found, Site};
+use crate::limits::BATCH;
 use crate::log::Log;
 use crate::page;
 use crate::request::{self, Method, Parsed, Request};
-use crate::response::{self, Head, Persistence, Status};
+use crate::response::{self, Answers, Head, Persistence, Status};
 use crate::router::{self, Route};
 use crate::target;
-use std::io;
 use std::net::IpAddr;
 
 /// What all dialogues share.
@@ -41,8 +40,6 @@ pub(crate) struct Dialogue {
     /// The request whose body is not whole yet. It is answered when it is: not before it is known
     /// that there is nothing wrong with it.
     pending: Option<Box<Pending>>,
-    /// The page that is being sent, if it is longer than a piece.
-    page: Option<Rest>,
     /// Whether the last request was read: nothing that comes is one.
     is_ending: bool,
 }
@@ -60,31 +57,16 @@ struct Pending {
 
 impl Dialogue {
     pub(crate) fn new(peer: IpAddr) -> Dialogue {
-        let (unread, pending, page) = (Vec::new(), None, None);
-        Dialogue { peer, answered: 0, unread, pending, page, is_ending: false }
+        Dialogue { peer, answered: 0, unread: Vec::new(), pending: None, is_ending: false }
     }
 
-    /// Goes on: with the page that is being sent, then with the requests that are there, `fresh`
-    /// being new bytes from the client, perhaps none.
-    ///
-    /// # Errors
-    ///
-    /// When the page cannot be read on. Its length was promised already, so the connection has to
-    /// be broken off.
-    pub(crate) fn advance(
-        &mut self,
-        service: &Service,
-        fresh: &[u8],
-        out: &mut Vec<u8>,
-    ) -> io::Result<()> {
-        if let Some(page) = &mut self.page {
-            page.read(out, PIECE)?;
-            self.page.take_if(|page| page.is_over());
-        }
+    /// Goes on with the requests that are there, `fresh` being new bytes from the client, perhaps
+    /// none.
+    pub(crate) fn advance(&mut self, service: &Service, fresh: &[u8], out: &mut Answers) {
         if self.unread.is_empty() {
             let used = self.answer_all(service, fresh, out);
             self.unread.extend_from_slice(&fresh[used..]);
-            return Ok(());
+            return;
         }
         let mut unread = std::mem::take(&mut self.unread);
         unread.extend_from_slice(fresh);
@@ -93,17 +75,16 @@ impl Dialogue {
             unread.drain(..used);
             self.unread = unread;
         }
-        Ok(())
     }
 
-    /// Whether `advance` is to be called again when the kernel has taken the `written` bytes.
-    pub(crate) fn waits(&self, written: usize) -> bool {
-        self.page.is_some() || self.is_ending || written >= BATCH
+    /// Whether `advance` is to be called again when the kernel has taken what was written.
+    pub(crate) fn waits(&self, written: &Answers) -> bool {
+        !written.files.is_empty() || self.is_ending || written.bytes.len() >= BATCH
     }
 
     /// Whether everything is said.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_ending && self.page.is_none()
+        self.is_ending
     }
 
     /// Makes the answer in progress the last one.
@@ -119,7 +100,7 @@ impl Dialogue {
 
     /// Ends with a word to a client that began a request and did not complete it in time; says
     /// nothing, and returns false, to one that did not even begin.
-    pub(crate) fn time_out(&mut self, service: &Service, out: &mut Vec<u8>) -> bool {
+    pub(crate) fn time_out(&mut self, service: &Service, out: &mut Answers) -> bool {
         let has_begun = self.has_begun();
         if has_begun {
             self.refuse(service, Status::REQUEST_TIMEOUT, out);
@@ -129,9 +110,9 @@ impl Dialogue {
     }
 
     /// Answers the requests in `input`; returns how much of it was used.
-    fn answer_all(&mut self, service: &Service, input: &[u8], out: &mut Vec<u8>) -> usize {
+    fn answer_all(&mut self, service: &Service, input: &[u8], out: &mut Answers) -> usize {
         let mut rest = input;
-        while !self.is_ending && self.page.is_none() && out.len() < BATCH {
+        while !self.waits(out) {
             let went_on = match self.pending.take() {
                 Some(pending) => self.read_body(service, pending, &mut rest, out),
                 None => self.read_head(service, &mut rest, out),
@@ -150,7 +131,7 @@ impl Dialogue {
         &mut self,
         service: &Service,
         input: &mut &[u8],
-        out: &mut Vec<u8>,
+        out: &mut Answers,
     ) -> Result<bool, Status> {
         let (request, length) = match request::parse(input) {
             Parsed::Partial => return Ok(false),
@@ -171,7 +152,7 @@ impl Dialogue {
             return Ok(true);
         }
         if request.expects && rest.is_empty() {
-            response::go_on(out);
+            response::go_on(&mut out.bytes);
         }
         let (head, content) = (head.to_vec(), Vec::new());
         self.pending = Some(Box::new(Pending { head, body, content, is_wanted }));
@@ -184,7 +165,7 @@ impl Dialogue {
         service: &Service,
         mut pending: Box<Pending>,
         input: &mut &[u8],
-        out: &mut Vec<u8>,
+        out: &mut Answers,
     ) -> Result<bool, Status> {
         loop {
             match pending.body.read(input)? {
@@ -210,9 +191,9 @@ impl Dialogue {
         service: &Service,
         request: &Request<'_>,
         content: &[u8],
-        out: &mut Vec<u8>,
+        out: &mut Answers,
     ) {
-        let start = out.len();
+        let start = out.bytes.len();
         self.answered += 1;
         let keeps = request.keep_alive && self.answered < service.requests;
         self.is_ending = !keeps;
@@ -222,64 +203,78 @@ impl Dialogue {
             (false, _) => Persistence::Close,
         };
         let has_body = request.method != Method::Head;
-        if let Err(status) = self.say(&service.site, request, content, persistence, out) {
+        if let Err(status) = say(&service.site, request, content, persistence, out) {
             // Such a request is no client's that one would want to hear again.
             self.is_ending |= status == Status::BAD_REQUEST || status == Status::LENGTH_REQUIRED;
             let persistence = if self.is_ending { Persistence::Close } else { persistence };
-            out.truncate(start);
-            response::plain(out, status, persistence, has_body, None);
+            out.bytes.truncate(start);
+            out.files.clear();
+            response::plain(&mut out.bytes, status, persistence, has_body, None);
         }
-        service.log.note(self.peer, request.line, &out[start..]);
-    }
-
-    /// Says what a request asks for, or why that cannot be.
-    fn say(
-        &mut self,
-        site: &Site,
-        request: &Request<'_>,
-        content: &[u8],
-        persistence: Persistence,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Status> {
-        let has_body = request.method != Method::Head;
-        let path = match router::route(request) {
-            Ok(Route::Page(path)) => path,
-            Ok(Route::Echo) => {
-                response::content(out, persistence, content);
-                return Ok(());
-            }
-            Ok(Route::Methods(methods)) => {
-                Head::new(out, Status::NO_CONTENT, persistence).field("Allow", methods).end();
-                return Ok(());
-            }
-            Err(router::Refusal::Method(methods)) => {
-                let field = Some(("Allow", methods));
-                response::plain(out, Status::METHOD_NOT_ALLOWED, persistence, has_body, field);
-                return Ok(());
-            }
-            Err(router::Refusal::Request(status)) => return Err(status),
-        };
-        match site.find(target::path(path)?)? {
-            Found::Page(page) => {
-                let served = page::serve(page, request, persistence, out);
-                self.page = served.map_err(|_| Status::INTERNAL_SERVER_ERROR)?;
-            }
-            Found::Directory => {
-                let location = target::as_directory(path);
-                let field = Some(("Location", &location[..]));
-                response::plain(out, Status::MOVED_PERMANENTLY, persistence, has_body, field);
-            }
-        }
-        Ok(())
+        service.log.note(self.peer, request.line, &out.bytes[start..]);
     }
 
     /// The last answer, to what is no request.
-    fn refuse(&mut self, service: &Service, status: Status, out: &mut Vec<u8>) {
+    fn refuse(&mut self, service: &Service, status: Status, out: &mut Answers) {
         self.is_ending = true;
-        let start = out.len();
-        response::plain(out, status, Persistence::Close, true, None);
-        service.log.note(self.peer, "-", &out[start..]);
+        let start = out.bytes.len();
+        response::plain(&mut out.bytes, status, Persistence::Close, true, None);
+        service.log.note(self.peer, "-", &out.bytes[start..]);
     }
+}
+
+/// Says what a request asks for, or why that cannot be.
+fn say(
+    site: &Site,
+    request: &Request<'_>,
+    content: &[u8],
+    persistence: Persistence,
+    out: &mut Answers,
+) -> Result<(), Status> {
+    let has_body = request.method != Method::Head;
+    let path = match router::route(request) {
+        Ok(Route::Page(path)) => path,
+        Ok(Route::Echo) => {
+            response::content(&mut out.bytes, persistence, content);
+            return Ok(());
+        }
+        Ok(Route::Methods(methods)) => {
+            Head::new(&mut out.bytes, Status::NO_CONTENT, persistence)
+                .field("Allow", methods)
+                .end();
+            return Ok(());
+        }
+        Err(router::Refusal::Method(methods)) => {
+            let field = Some(("Allow", methods));
+            response::plain(
+                &mut out.bytes,
+                Status::METHOD_NOT_ALLOWED,
+                persistence,
+                has_body,
+                field,
+            );
+            return Ok(());
+        }
+        Err(router::Refusal::Request(status)) => return Err(status),
+    };
+    match site.find(path)? {
+        Found::Page(page) => {
+            let served = page::serve(&page, request, persistence, out);
+            served.map_err(|_no_descriptors| Status::SERVICE_UNAVAILABLE)?;
+        }
+        Found::Directory => {
+            let location = target::as_directory(path);
+            let field = Some(("Location", &location[..]));
+            response::plain(
+                &mut out.bytes,
+                Status::MOVED_PERMANENTLY,
+                persistence,
+                has_body,
+                field,
+            );
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

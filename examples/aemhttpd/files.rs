@@ -2,19 +2,21 @@
 //!
 //! The kernel keeps the border: every path is opened with `openat2` and `RESOLVE_BENEATH`, so
 //! that neither `..` nor a symbolic link nor a rename at the wrong moment leads out of the root.
-//! A page is read in pieces, so that a big file is never in memory whole.
+//! A small page is read whole, and kept for others; a big one is never in our memory.
 
 use crate::conditions::Tag;
-use crate::limits::MAX_OPEN_TRIES;
-use crate::response::Status;
-use rustix::buffer::spare_capacity;
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use crate::limits::{MAX_OPEN_TRIES, MAX_SMALL};
+use crate::response::{Answers, FilePart, Status};
+use crate::shelf::Shelf;
+use crate::target;
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The last second of the year 9999, beyond which HTTP has no dates.
@@ -24,44 +26,49 @@ const LAST_DATE: u64 = 253_402_300_799;
 #[derive(Debug)]
 pub(crate) struct Site {
     root: File,
+    shelf: Shelf,
 }
 
-/// What a path leads to.
+/// What a target leads to.
 #[derive(Debug)]
 pub(crate) enum Found {
-    Page(Page),
+    Page(Rc<Page>),
     /// A directory, asked for without its last `/`.
     Directory,
 }
 
-/// A file that is open, and what is to be said about it.
+/// A file, and what is to be said about it.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) tag: Tag,
     pub(crate) media_type: &'static str,
-    pub(crate) rest: Rest,
+    /// The fields of every answer about it.
+    pub(crate) fields: String,
+    content: Content,
 }
 
-/// The part of a file that was not read yet.
 #[derive(Debug)]
-pub(crate) struct Rest {
-    file: OwnedFd,
-    /// The bytes that come next.
-    bytes: Range<u64>,
-    /// What comes then, the last first.
-    more: Vec<Part>,
+enum Content {
+    Small(Vec<u8>),
+    Big(OwnedFd),
 }
 
-/// A part of a file, and what is sent before it.
-#[derive(Debug)]
-pub(crate) struct Part {
-    pub(crate) head: Vec<u8>,
-    pub(crate) bytes: Range<u64>,
-}
-
-impl Part {
-    pub(crate) fn len(&self) -> u64 {
-        self.head.len() as u64 + self.bytes.end - self.bytes.start
+impl Page {
+    /// Appends a part of it to an answer.
+    ///
+    /// # Errors
+    ///
+    /// When there are no descriptors left.
+    pub(crate) fn put(&self, bytes: Range<u64>, out: &mut Answers) -> io::Result<()> {
+        match &self.content {
+            Content::Small(all) => {
+                out.bytes.extend_from_slice(&all[bytes.start as usize..bytes.end as usize]);
+            }
+            Content::Big(file) => {
+                out.files.push(FilePart { place: out.bytes.len(), file: file.try_clone()?, bytes });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -73,7 +80,7 @@ impl Site {
     /// What the system says of a root that is no directory or may not be read, and `Unsupported`
     /// on a kernel without `openat2`.
     pub(crate) fn open(root: &Path) -> io::Result<Site> {
-        let site = Site { root: File::open(root)? };
+        let site = Site { root: File::open(root)?, shelf: Shelf::default() };
         if !site.root.metadata()?.is_dir() {
             return Err(Errno::NOTDIR.into());
         }
@@ -87,8 +94,12 @@ impl Site {
         }
     }
 
-    /// Looks a path up that `target::path` made; a directory stands for its `index.html`.
-    pub(crate) fn find(&self, mut path: Vec<u8>) -> Result<Found, Status> {
+    /// Looks up what the path of a target names; a directory stands for its `index.html`.
+    pub(crate) fn find(&self, target: &str) -> Result<Found, Status> {
+        if let Some(page) = self.shelf.find(&self.root, target) {
+            return Ok(Found::Page(page));
+        }
+        let mut path = target::path(target)?;
         let names_a_directory = path.is_empty() || path.ends_with(b"/");
         if names_a_directory {
             path.extend_from_slice(b"index.html");
@@ -100,14 +111,11 @@ impl Site {
             FileType::Directory if !names_a_directory => return Ok(Found::Directory),
             _ => return Err(Status::NOT_FOUND),
         }
-        let length = u64::try_from(facts.st_size).unwrap_or(0);
-        // A time that HTTP has no date for is none, and one in the future must not be told.
-        let second = u64::try_from(facts.st_mtime).unwrap_or(0).min(LAST_DATE);
-        let time = UNIX_EPOCH + Duration::new(second, facts.st_mtime_nsec as u32);
-        let tag = Tag { modified: time.min(SystemTime::now()), length };
-        let media_type = media_type(&path);
-        let rest = Rest { file, bytes: 0..length, more: Vec::new() };
-        Ok(Found::Page(Page { tag, media_type, rest }))
+        let page = Rc::new(page(file, &facts, media_type(&path))?);
+        if let Content::Small(_) = page.content {
+            self.shelf.keep(target, path, &facts, &page);
+        }
+        Ok(Found::Page(page))
     }
 
     fn open_beneath(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
@@ -124,69 +132,41 @@ impl Site {
     }
 }
 
-impl Rest {
-    /// This part only.
-    pub(crate) fn only(self, bytes: Range<u64>) -> Rest {
-        Rest { bytes, ..self }
-    }
-
-    /// These parts only.
-    pub(crate) fn only_parts(self, mut more: Vec<Part>) -> Rest {
-        more.reverse();
-        Rest { bytes: 0..0, more, ..self }
-    }
-
-    /// Whether all has been read.
-    pub(crate) fn is_over(&self) -> bool {
-        self.bytes.is_empty() && self.more.is_empty()
-    }
-
-    /// Appends the next piece to `out`, at most `limit` bytes and the heads of parts, and blocks on the disk
-    /// meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// `UnexpectedEof` if the file has become shorter than what was promised in the head. (If it
-    /// has grown, the promise is kept and no more.)
-    pub(crate) fn read(&mut self, out: &mut Vec<u8>, limit: usize) -> io::Result<()> {
-        let mut room = limit;
-        while room > 0 && !self.is_over() {
-            if self.bytes.is_empty()
-                && let Some(part) = self.more.pop()
-            {
-                out.extend_from_slice(&part.head);
-                self.bytes = part.bytes;
-                continue;
-            }
-            let left = self.bytes.end - self.bytes.start;
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(room);
-            out.reserve(wanted);
-            let start = out.len();
-            let read = match rustix::io::pread(&self.file, spare_capacity(out), self.bytes.start) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => read.min(wanted),
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            out.truncate(start + read);
-            room -= read;
-            self.bytes.start += read as u64;
-        }
-        Ok(())
-    }
+/// An open file as a page: a small one is read, and blocks on the disk meanwhile.
+fn page(file: OwnedFd, facts: &Stat, media_type: &'static str) -> Result<Page, Status> {
+    let mut length = u64::try_from(facts.st_size).unwrap_or(0);
+    let content = if length <= MAX_SMALL {
+        let mut content = Vec::with_capacity(length as usize);
+        let read = File::from(file).take(length).read_to_end(&mut content);
+        // It may be shorter by now.
+        length = read.map_err(|_| Status::INTERNAL_SERVER_ERROR)? as u64;
+        Content::Small(content)
+    } else {
+        Content::Big(file)
+    };
+    // A time that HTTP has no date for is none, and one in the future must not be told.
+    let second = u64::try_from(facts.st_mtime).unwrap_or(0).min(LAST_DATE);
+    let time = UNIX_EPOCH + Duration::new(second, facts.st_mtime_nsec as u32);
+    let tag = Tag { modified: time.min(SystemTime::now()), length };
+    let modified = httpdate::fmt_http_date(tag.modified);
+    let fields = format!("Last-Modified: {modified}\r\nETag: {tag}\r\nAccept-Ranges: bytes\r\n");
+    Ok(Page { tag, media_type, fields, content })
 }
 
 /// What a client is told when a file cannot be opened.
 fn status_of(error: Errno) -> Status {
     match error {
-        // XDEV: the path led out of the root. LOOP: too many symbolic links.
-        Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP | Errno::NAMETOOLONG => {
-            Status::NOT_FOUND
-        }
+        // XDEV: the path led out of the root. LOOP: too many symbolic links. NXIO, NODEV: a socket, or a
+        // device that is not there.
+        Errno::NOENT
+        | Errno::NOTDIR
+        | Errno::XDEV
+        | Errno::LOOP
+        | Errno::NAMETOOLONG
+        | Errno::NXIO
+        | Errno::NODEV => Status::NOT_FOUND,
         Errno::ACCESS | Errno::PERM => Status::FORBIDDEN,
         Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN => Status::SERVICE_UNAVAILABLE,
-        // A device that is not there, a socket.
-        Errno::NXIO | Errno::NODEV => Status::NOT_FOUND,
         _ => Status::INTERNAL_SERVER_ERROR,
     }
 }
@@ -196,19 +176,14 @@ const MEDIA_TYPES: &str = include_str!("media_types.txt");
 
 /// The media type that a file's name promises.
 fn media_type(path: &[u8]) -> &'static str {
+    const UNKNOWN: &str = "application/octet-stream";
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
     let Some(dot) = name.iter().rposition(|&byte| byte == b'.') else { return UNKNOWN };
-    let promised =
-        MEDIA_TYPES.lines().filter_map(|line| line.split_once('\t')).find(|(_, endings)| {
-            endings
-                .split(' ')
-                .any(|ending| ending.as_bytes().eq_ignore_ascii_case(&name[dot + 1..]))
-        });
+    let is_it = |ending: &str| ending.as_bytes().eq_ignore_ascii_case(&name[dot + 1..]);
+    let mut types = MEDIA_TYPES.lines().filter_map(|line| line.split_once('\t'));
+    let promised = types.find(|(_, endings)| endings.split(' ').any(is_it));
     promised.map_or(UNKNOWN, |(media_type, _)| media_type)
 }
-
-/// The type of what may be anything.
-const UNKNOWN: &str = "application/octet-stream";
 
 #[cfg(test)]
 mod tests;

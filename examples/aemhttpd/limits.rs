@@ -1,8 +1,8 @@
 //! Every limit of the server, each with the reason for its value.
 //!
 //! Together they bound what one connection can cost: at most [`MAX_HEAD`] and [`MAX_BODY`] of a request
-//! that is not yet complete and one chunk behind it, [`BATCH`] and one [`PIECE`] of answers being made, and
-//! what the stream queues (`aem`'s high-water mark, 256 KiB). An idle connection holds none of them.
+//! that is not yet complete and one chunk behind it, and [`BATCH`] and one [`MAX_SMALL`] of answers that
+//! it does not take. An idle connection holds none of them.
 
 use std::time::Duration;
 
@@ -34,13 +34,25 @@ pub(crate) const MAX_CHUNK_LINES: usize = 64 * 1024;
 /// Ranges of a file in one answer. Viewers of documents ask for a handful.
 pub(crate) const MAX_RANGES: usize = 16;
 
-/// Bytes of a file that are read at a time. The disk may block the one thread there is, so no
-/// connection gets more of it than this in a turn; smaller pieces would cost more calls a byte.
-pub(crate) const PIECE: usize = 64 * 1024;
+/// Bytes of a page that is read into memory. The kernel sends a bigger one from its own, which costs calls
+/// that do not pay for a small one.
+pub(crate) const MAX_SMALL: u64 = 64 * 1024;
 
-/// Room that is made for the head of an answer with a page, so that head and page grow one buffer
-/// once. Ours are about 200 bytes.
-pub(crate) const HEAD_ROOM: usize = 256;
+/// Bytes of such pages that are kept. When they are full, all go.
+pub(crate) const MAX_SHELF: u64 = 16 * 1024 * 1024;
+
+/// How long a page that is kept is believed to be what its file is.
+pub(crate) const FRESH: Duration = Duration::from_millis(1);
+
+/// How long ago a file has to have changed for its page to be kept: longer than the steps in which file
+/// systems count time.
+pub(crate) const SETTLED: Duration = Duration::from_secs(3);
+
+/// Bytes of an answer that a client has to take in the time of `--busy`, unless that is all.
+pub(crate) const TAKEN_LEAST: usize = 64 * 1024;
+
+/// Room that is made for the head of an answer, so that it grows its buffer once. Ours are about 250 bytes.
+pub(crate) const HEAD_ROOM: usize = 512;
 
 /// Bytes of answers to pipelined requests that are gathered before they are sent. When this much
 /// is there and requests remain, the rest waits until the kernel has taken what was sent.
@@ -50,8 +62,8 @@ pub(crate) const BATCH: usize = 128 * 1024;
 /// page and clicks.
 pub(crate) const IDLE: Duration = Duration::from_secs(60);
 
-/// How long a request may take to come, from its first byte to its last, and a piece of an answer to be
-/// taken, unless `--busy` says otherwise. Bytes that trickle in do not extend it.
+/// How long a request may take to come, from its first byte to its last, and [`TAKEN_LEAST`] of an answer
+/// to be taken, unless `--busy` says otherwise. Bytes that trickle in do not extend it.
 pub(crate) const BUSY: Duration = Duration::from_secs(20);
 
 /// Bytes of lines of the access log that are gathered before they are written.

@@ -35,6 +35,7 @@ mod request;
 mod response;
 mod router;
 mod server;
+mod shelf;
 mod target;
 
 use aem::net::TcpListener;

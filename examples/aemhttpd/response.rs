@@ -1,38 +1,55 @@
 //! The heads of answers, written into the buffer that goes out.
 
-use httpdate::HttpDate;
-use std::fmt::Display;
+use crate::limits::HEAD_ROOM;
+use std::cell::Cell;
 use std::io::Write;
-use std::time::SystemTime;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Answers on their way out: bytes, and the parts of files that go between them.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) files: Vec<FilePart>,
+}
+
+/// Bytes of a file that go out behind the first `place` bytes.
+#[derive(Debug)]
+pub(crate) struct FilePart {
+    pub(crate) place: usize,
+    pub(crate) file: OwnedFd,
+    pub(crate) bytes: Range<u64>,
+}
 
 /// What an answer says, in a number and a phrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Status(u16, &'static str);
+pub(crate) struct Status(&'static str);
 
 #[rustfmt::skip]
 impl Status {
-    pub(crate) const OK: Status = Status(200, "OK");
-    pub(crate) const NO_CONTENT: Status = Status(204, "No Content");
-    pub(crate) const PARTIAL_CONTENT: Status = Status(206, "Partial Content");
-    pub(crate) const MOVED_PERMANENTLY: Status = Status(301, "Moved Permanently");
-    pub(crate) const NOT_MODIFIED: Status = Status(304, "Not Modified");
-    pub(crate) const BAD_REQUEST: Status = Status(400, "Bad Request");
-    pub(crate) const FORBIDDEN: Status = Status(403, "Forbidden");
-    pub(crate) const NOT_FOUND: Status = Status(404, "Not Found");
-    pub(crate) const METHOD_NOT_ALLOWED: Status = Status(405, "Method Not Allowed");
-    pub(crate) const REQUEST_TIMEOUT: Status = Status(408, "Request Timeout");
-    pub(crate) const LENGTH_REQUIRED: Status = Status(411, "Length Required");
-    pub(crate) const PRECONDITION_FAILED: Status = Status(412, "Precondition Failed");
-    pub(crate) const CONTENT_TOO_LARGE: Status = Status(413, "Content Too Large");
-    pub(crate) const URI_TOO_LONG: Status = Status(414, "URI Too Long");
-    pub(crate) const RANGE_NOT_SATISFIABLE: Status = Status(416, "Range Not Satisfiable");
-    pub(crate) const EXPECTATION_FAILED: Status = Status(417, "Expectation Failed");
-    pub(crate) const MISDIRECTED_REQUEST: Status = Status(421, "Misdirected Request");
-    pub(crate) const FIELDS_TOO_LARGE: Status = Status(431, "Request Header Fields Too Large");
-    pub(crate) const INTERNAL_SERVER_ERROR: Status = Status(500, "Internal Server Error");
-    pub(crate) const NOT_IMPLEMENTED: Status = Status(501, "Not Implemented");
-    pub(crate) const SERVICE_UNAVAILABLE: Status = Status(503, "Service Unavailable");
-    pub(crate) const VERSION_NOT_SUPPORTED: Status = Status(505, "HTTP Version Not Supported");
+    pub(crate) const OK: Status = Status("200 OK");
+    pub(crate) const NO_CONTENT: Status = Status("204 No Content");
+    pub(crate) const PARTIAL_CONTENT: Status = Status("206 Partial Content");
+    pub(crate) const MOVED_PERMANENTLY: Status = Status("301 Moved Permanently");
+    pub(crate) const NOT_MODIFIED: Status = Status("304 Not Modified");
+    pub(crate) const BAD_REQUEST: Status = Status("400 Bad Request");
+    pub(crate) const FORBIDDEN: Status = Status("403 Forbidden");
+    pub(crate) const NOT_FOUND: Status = Status("404 Not Found");
+    pub(crate) const METHOD_NOT_ALLOWED: Status = Status("405 Method Not Allowed");
+    pub(crate) const REQUEST_TIMEOUT: Status = Status("408 Request Timeout");
+    pub(crate) const LENGTH_REQUIRED: Status = Status("411 Length Required");
+    pub(crate) const PRECONDITION_FAILED: Status = Status("412 Precondition Failed");
+    pub(crate) const CONTENT_TOO_LARGE: Status = Status("413 Content Too Large");
+    pub(crate) const URI_TOO_LONG: Status = Status("414 URI Too Long");
+    pub(crate) const RANGE_NOT_SATISFIABLE: Status = Status("416 Range Not Satisfiable");
+    pub(crate) const EXPECTATION_FAILED: Status = Status("417 Expectation Failed");
+    pub(crate) const MISDIRECTED_REQUEST: Status = Status("421 Misdirected Request");
+    pub(crate) const FIELDS_TOO_LARGE: Status = Status("431 Request Header Fields Too Large");
+    pub(crate) const INTERNAL_SERVER_ERROR: Status = Status("500 Internal Server Error");
+    pub(crate) const NOT_IMPLEMENTED: Status = Status("501 Not Implemented");
+    pub(crate) const SERVICE_UNAVAILABLE: Status = Status("503 Service Unavailable");
+    pub(crate) const VERSION_NOT_SUPPORTED: Status = Status("505 HTTP Version Not Supported");
 }
 
 /// What the client is told about the connection after this answer.
@@ -55,20 +72,36 @@ pub(crate) struct Head<'a> {
 impl<'a> Head<'a> {
     /// The status line and the fields that every answer has.
     pub(crate) fn new(out: &'a mut Vec<u8>, status: Status, persistence: Persistence) -> Head<'a> {
-        let Status(code, phrase) = status;
-        let now = HttpDate::from(SystemTime::now());
-        put(out, format_args!("HTTP/1.1 {code} {phrase}\r\nServer: aemhttpd\r\nDate: {now}\r\n"));
-        let head = Head { out };
-        match persistence {
-            Persistence::Open => head,
-            Persistence::OpenSaid => head.field("Connection", "keep-alive"),
-            Persistence::Close => head.field("Connection", "close"),
-        }
+        out.reserve(HEAD_ROOM);
+        let persistence: &[u8] = match persistence {
+            Persistence::Open => b"",
+            Persistence::OpenSaid => b"Connection: keep-alive\r\n",
+            Persistence::Close => b"Connection: close\r\n",
+        };
+        let date = &date()[..];
+        let start = [b"HTTP/1.1 ", status.0.as_bytes(), b"\r\nServer: aemhttpd\r\nDate: ", date];
+        start.iter().chain(&[b"\r\n", persistence]).for_each(|it| out.extend_from_slice(it));
+        Head { out }
     }
 
     /// One field. Neither name nor value may come from a client unchecked.
-    pub(crate) fn field(self, name: &str, value: impl Display) -> Head<'a> {
-        put(self.out, format_args!("{name}: {value}\r\n"));
+    pub(crate) fn field(self, name: &str, value: impl AsRef<str>) -> Head<'a> {
+        for part in [name, ": ", value.as_ref(), "\r\n"] {
+            self.out.extend_from_slice(part.as_bytes());
+        }
+        self
+    }
+
+    /// Fields that are written already.
+    pub(crate) fn fields(self, fields: &str) -> Head<'a> {
+        self.out.extend_from_slice(fields.as_bytes());
+        self
+    }
+
+    /// The length of the content.
+    pub(crate) fn length(self, bytes: u64) -> Head<'a> {
+        let written = write!(self.out, "Content-Length: {bytes}\r\n");
+        written.expect("a Vec takes all that is written");
         self
     }
 
@@ -87,7 +120,7 @@ pub(crate) fn go_on(out: &mut Vec<u8>) {
 pub(crate) fn content(out: &mut Vec<u8>, persistence: Persistence, content: &[u8]) {
     Head::new(out, Status::OK, persistence)
         .field("Content-Type", "application/octet-stream")
-        .field("Content-Length", content.len())
+        .length(content.len() as u64)
         .end();
     out.extend_from_slice(content);
 }
@@ -102,14 +135,14 @@ pub(crate) fn plain(
     with_body: bool,
     extra: Option<(&str, &str)>,
 ) {
-    let Status(code, phrase) = status;
+    let Status(text) = status;
     let body = format!(
-        "<!doctype html>\n<meta charset=\"utf-8\">\n<title>{code} {phrase}</title>\n\
-         <h1>{code} {phrase}</h1>\n<p>aemhttpd</p>\n"
+        "<!doctype html>\n<meta charset=\"utf-8\">\n<title>{text}</title>\n\
+         <h1>{text}</h1>\n<p>aemhttpd</p>\n"
     );
     let mut head = Head::new(out, status, persistence)
         .field("Content-Type", "text/html; charset=utf-8")
-        .field("Content-Length", body.len());
+        .length(body.len() as u64);
     if let Some((name, value)) = extra {
         head = head.field(name, value);
     }
@@ -119,9 +152,18 @@ pub(crate) fn plain(
     }
 }
 
-/// Formats into the buffer, in which nothing can fail.
-fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a Vec takes all that is written");
+/// Now, as HTTP writes it. It is the same for a second.
+fn date() -> [u8; 29] {
+    thread_local!(static LAST: Cell<(u64, [u8; 29])> = const { Cell::new((0, [0; 29])) });
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (last, date) = LAST.get();
+    if last == second {
+        return date;
+    }
+    let date = httpdate::fmt_http_date(now).into_bytes().try_into().expect("it has 29 bytes");
+    LAST.set((second, date));
+    date
 }
 
 #[cfg(test)]

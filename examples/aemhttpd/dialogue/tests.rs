@@ -1,8 +1,10 @@
 //! What is said on a connection, however its bytes arrive, against the site that is shipped.
 
 use super::*;
+use crate::limits::MAX_SMALL;
 use crate::log::Format;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 pub(super) fn shipped() -> (Service, Vec<u8>, Vec<u8>) {
@@ -28,17 +30,31 @@ pub(super) fn say<'a>(
     for chunk in chunks {
         let mut fresh = chunk;
         loop {
-            let mut out = Vec::new();
-            dialogue.advance(site, fresh, &mut out).unwrap();
+            let mut out = Answers::default();
+            dialogue.advance(site, fresh, &mut out);
             fresh = &[];
-            most = most.max(out.len());
-            answered.extend_from_slice(&out);
-            if dialogue.is_over() || !dialogue.waits(out.len()) {
+            most = most.max(out.bytes.len());
+            answered.extend(sent(&out));
+            if dialogue.is_over() || !dialogue.waits(&out) {
                 break;
             }
         }
     }
     (without_dates(&answered), most, dialogue)
+}
+
+/// What the client gets.
+fn sent(out: &Answers) -> Vec<u8> {
+    let (mut all, mut place) = (Vec::new(), 0);
+    for part in &out.files {
+        all.extend_from_slice(&out.bytes[place..part.place]);
+        let mut bytes = vec![0; (part.bytes.end - part.bytes.start) as usize];
+        let file = std::fs::File::from(part.file.try_clone().unwrap());
+        file.read_exact_at(&mut bytes, part.bytes.start).unwrap();
+        all.extend(bytes);
+        place = part.place;
+    }
+    [&all, &out.bytes[place..]].concat()
 }
 
 fn without_dates(answers: &[u8]) -> Vec<u8> {
@@ -79,11 +95,11 @@ fn answers_do_not_depend_on_how_the_bytes_arrive() {
 #[test]
 fn requests_of_one_packet_are_answered_in_one_write() {
     let (site, style, _) = shipped();
-    let mut out = Vec::new();
+    let mut out = Answers::default();
     let mut dialogue = new();
-    dialogue.advance(&site, STYLE.repeat(16).as_bytes(), &mut out).unwrap();
-    assert_eq!(text(&out).matches("HTTP/1.1 200 OK\r\n").count(), 16);
-    assert!(out.len() > 16 * style.len() && !dialogue.waits(out.len()));
+    dialogue.advance(&site, STYLE.repeat(16).as_bytes(), &mut out);
+    assert_eq!(text(&out.bytes).matches("HTTP/1.1 200 OK\r\n").count(), 16);
+    assert!(out.bytes.len() > 16 * style.len() && !dialogue.waits(&out));
     assert!(dialogue.unread.capacity() == 0, "an idle connection holds no buffer");
 }
 
@@ -93,8 +109,8 @@ fn what_is_made_at_once_is_bounded() {
     let input = [PRIMES, &STYLE.repeat(1000), PRIMES].concat();
     let (answered, most, dialogue) = say(&site, input.as_bytes().chunks(64 * 1024));
     assert!(answered.len() > 2 * primes.len());
-    assert!(most < BATCH + 2 * PIECE, "{most}");
-    assert!(dialogue.unread.is_empty() && dialogue.page.is_none() && !dialogue.is_ending);
+    assert!(most < BATCH + MAX_SMALL as usize, "{most}");
+    assert!(dialogue.unread.is_empty() && !dialogue.is_ending);
 }
 
 #[test]
@@ -157,11 +173,11 @@ fn http_1_0_is_told_what_becomes_of_its_connection() {
 #[test]
 fn only_who_began_a_request_is_told_that_it_took_too_long() {
     let (site, ..) = shipped();
-    let mut out = Vec::new();
-    assert!(!new().time_out(&site, &mut out) && out.is_empty());
+    let mut out = Answers::default();
+    assert!(!new().time_out(&site, &mut out) && out.bytes.is_empty());
     let (_, _, mut dialogue) = say(&site, [&STYLE.as_bytes()[..20]]);
     assert!(dialogue.time_out(&site, &mut out) && dialogue.is_over());
-    assert!(text(&out).starts_with("HTTP/1.1 408 Request Timeout\r\n"));
+    assert!(text(&out.bytes).starts_with("HTTP/1.1 408 Request Timeout\r\n"));
 }
 
 #[test]
@@ -170,15 +186,18 @@ fn who_waits_with_a_body_is_told_to_go_on_and_gets_it_back() {
     let head =
         "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
     let mut dialogue = new();
-    let mut out = Vec::new();
-    dialogue.advance(&site, head.as_bytes(), &mut out).unwrap();
-    assert_eq!(text(&out), "HTTP/1.1 100 Continue\r\n\r\n");
-    out.clear();
+    let mut out = Answers::default();
+    dialogue.advance(&site, head.as_bytes(), &mut out);
+    assert_eq!(text(&out.bytes), "HTTP/1.1 100 Continue\r\n\r\n");
+    out.bytes.clear();
     for piece in ["he", "ll", "o"] {
-        assert!(out.is_empty());
-        dialogue.advance(&site, piece.as_bytes(), &mut out).unwrap();
+        assert!(out.bytes.is_empty());
+        dialogue.advance(&site, piece.as_bytes(), &mut out);
     }
-    assert!(text(&out).starts_with("HTTP/1.1 200 OK\r\n") && out.ends_with(b"\r\n\r\nhello"));
+    assert!(
+        text(&out.bytes).starts_with("HTTP/1.1 200 OK\r\n")
+            && out.bytes.ends_with(b"\r\n\r\nhello")
+    );
     // One that comes at once is not told.
     let (said, ..) = say(&site, [[head, "hello"].concat().as_bytes()]);
     assert!(text(&said).starts_with("HTTP/1.1 200 OK\r\n"), "{}", text(&said));

@@ -1,6 +1,7 @@
-//! The border of the root, and pages read in pieces.
+//! The border of the root, and what becomes of pages that are kept while their files change.
 
 use super::*;
+use crate::limits::{FRESH, MAX_SHELF, SETTLED};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -37,40 +38,44 @@ impl Drop for Directory {
     }
 }
 
-fn find(site: &Site, path: &str) -> Result<Found, Status> {
-    site.find(path.as_bytes().to_vec())
+fn page(site: &Site, target: &str) -> Rc<Page> {
+    match site.find(target) {
+        Ok(Found::Page(page)) => page,
+        other => panic!("{target}: {other:?}"),
+    }
 }
 
-fn page(site: &Site, path: &str) -> Page {
-    match find(site, path) {
-        Ok(Found::Page(page)) => page,
-        other => panic!("{path}: {other:?}"),
-    }
+/// All of a page that is read.
+fn content(page: &Page) -> String {
+    let mut out = Answers::default();
+    page.put(0..page.tag.length, &mut out).unwrap();
+    assert!(out.files.is_empty());
+    String::from_utf8(out.bytes).unwrap()
 }
 
 #[test]
 fn a_page_comes_with_its_facts_and_its_bytes() {
     let directory = Directory::new();
-    let mut found = page(&directory.site(), "a.txt");
+    let found = page(&directory.site(), "/a.txt");
     assert_eq!((found.tag.length, found.media_type), (6, "text/plain; charset=utf-8"));
     let modified = fs::metadata(directory.root().join("a.txt")).unwrap().modified().unwrap();
     assert_eq!(found.tag.modified, modified);
-    let mut out = b"head ".to_vec();
-    found.rest.read(&mut out, 100).unwrap();
-    assert_eq!(out, b"head inside");
-    assert!(found.rest.is_over());
+    assert_eq!(content(&found), "inside");
+    let mut out = Answers { bytes: b"head ".to_vec(), files: Vec::new() };
+    found.put(2..4, &mut out).unwrap();
+    assert_eq!(out.bytes, b"head si");
 }
 
 #[test]
 fn a_directory_is_its_index_or_a_hint() {
     let directory = Directory::new();
     let site = directory.site();
-    assert_eq!(page(&site, "docs/").media_type, "text/html; charset=utf-8");
-    assert!(matches!(find(&site, "docs"), Ok(Found::Directory)));
-    assert!(matches!(find(&site, ""), Err(Status::NOT_FOUND)));
+    assert_eq!(page(&site, "/docs/").media_type, "text/html; charset=utf-8");
+    assert!(matches!(site.find("/docs"), Ok(Found::Directory)));
+    assert!(matches!(site.find("/"), Err(Status::NOT_FOUND)));
     fs::create_dir_all(directory.root().join("x/index.html")).unwrap();
-    assert!(matches!(find(&site, "x/"), Err(Status::NOT_FOUND)));
-    assert!(matches!(find(&site, "a.txt/"), Err(Status::NOT_FOUND)));
+    assert!(matches!(site.find("/x/"), Err(Status::NOT_FOUND)));
+    assert!(matches!(site.find("/a.txt/"), Err(Status::NOT_FOUND)));
 }
 
 #[test]
@@ -82,11 +87,14 @@ fn nothing_outside_of_the_root_is_opened() {
     symlink("..", root.join("up")).unwrap();
     symlink("a.txt", root.join("inner")).unwrap();
     symlink("round", root.join("round")).unwrap();
-    for path in ["relative", "absolute", "up/secret", "../secret", "docs/../../secret", "round"] {
-        assert!(matches!(find(&site, path), Err(Status::NOT_FOUND)), "{path}");
+    for target in ["/relative", "/absolute", "/up/secret", "/round", "//etc/passwd"] {
+        assert!(matches!(site.find(target), Err(Status::NOT_FOUND)), "{target}");
     }
-    assert!(matches!(find(&site, "/etc/passwd"), Err(Status::NOT_FOUND)));
-    assert_eq!(page(&site, "inner").tag.length, 6);
+    // What the reader of targets would not let through does not get through here.
+    for path in ["../secret", "docs/../../secret", "/etc/passwd"] {
+        assert!(site.open_beneath(path.as_bytes()).is_err(), "{path}");
+    }
+    assert_eq!(page(&site, "/inner").tag.length, 6);
 }
 
 #[test]
@@ -94,43 +102,81 @@ fn what_is_no_file_is_not_found_and_stops_nobody() {
     let directory = Directory::new();
     let status = std::process::Command::new("mkfifo").arg(directory.root().join("fifo")).status();
     if status.is_ok_and(|status| status.success()) {
-        assert!(matches!(find(&directory.site(), "fifo"), Err(Status::NOT_FOUND)));
+        assert!(matches!(directory.site().find("/fifo"), Err(Status::NOT_FOUND)));
     }
     let _socket = std::os::unix::net::UnixListener::bind(directory.root().join("socket")).unwrap();
-    assert!(matches!(find(&directory.site(), "socket"), Err(Status::NOT_FOUND)));
-    assert!(matches!(find(&directory.site(), &"a".repeat(300)), Err(Status::NOT_FOUND)));
-    assert!(matches!(find(&directory.site(), &"a/".repeat(3000)), Err(Status::NOT_FOUND)));
+    assert!(matches!(directory.site().find("/socket"), Err(Status::NOT_FOUND)));
+    assert!(matches!(
+        directory.site().find(&["/", &"a".repeat(300)].concat()),
+        Err(Status::NOT_FOUND)
+    ));
+    assert!(matches!(directory.site().find(&"/a".repeat(3000)), Err(Status::NOT_FOUND)));
 }
 
 #[test]
-fn pieces_add_up_and_none_is_over_its_limit() {
+fn a_big_page_is_sent_as_the_file_that_was_found() {
     let directory = Directory::new();
-    let whole: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
-    fs::write(directory.root().join("big.bin"), &whole).unwrap();
-    let mut rest = page(&directory.site(), "big.bin").rest;
-    let mut read = Vec::new();
-    while !rest.is_over() {
-        let mut piece = Vec::new();
-        rest.read(&mut piece, 4096).unwrap();
-        assert!(!piece.is_empty() && piece.len() <= 4096);
-        read.extend_from_slice(&piece);
-    }
-    assert!(read == whole);
+    let path = directory.root().join("big.bin");
+    fs::write(&path, vec![7; MAX_SMALL as usize + 1]).unwrap();
+    let found = page(&directory.site(), "/big.bin");
+    fs::remove_file(&path).unwrap();
+    let mut out = Answers { bytes: b"head".to_vec(), files: Vec::new() };
+    found.put(5..10, &mut out).unwrap();
+    let [part] = &out.files[..] else { panic!("{out:?}") };
+    assert_eq!((part.place, part.bytes.clone(), out.bytes.len()), (4, 5..10, 4));
+    assert_eq!(fstat(&part.file).unwrap().st_size, MAX_SMALL as i64 + 1);
 }
 
 #[test]
-fn what_the_head_promised_is_kept_when_the_file_changes() {
+fn a_page_is_what_its_file_is_whatever_becomes_of_that() {
     let directory = Directory::new();
     let (site, path) = (directory.site(), directory.root().join("a.txt"));
-    let mut rest = page(&site, "a.txt").rest;
-    fs::write(&path, "inside and much more").unwrap();
-    let mut out = Vec::new();
-    rest.read(&mut out, 100).unwrap();
-    assert_eq!(out, b"inside");
-    let mut rest = page(&site, "a.txt").rest;
-    fs::write(&path, "less").unwrap();
-    let error = rest.read(&mut Vec::new(), 100).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    // What has just been changed is read again each time, so that no change is missed.
+    for round in 0..300 {
+        let text = format!("{}", 100 + round);
+        fs::write(&path, &text).unwrap();
+        assert_eq!(content(&page(&site, "/a.txt")), text);
+    }
+    std::thread::sleep(SETTLED + Duration::from_secs(1));
+    let first = page(&site, "/a.txt");
+    assert!(Rc::ptr_eq(&first, &page(&site, "/a.txt")), "it is kept");
+    std::thread::sleep(2 * FRESH);
+    assert!(Rc::ptr_eq(&first, &page(&site, "/a.txt")), "its file is as it was");
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 3] = [
+        ("222", |path| fs::write(path, "222").unwrap()),
+        ("333", |path| {
+            fs::write(path.with_extension("new"), "333").unwrap();
+            fs::rename(path.with_extension("new"), path).unwrap();
+        }),
+        ("", |path| fs::remove_file(path).unwrap()),
+    ];
+    for (text, change) in changes {
+        page(&site, "/a.txt");
+        change(&path);
+        std::thread::sleep(2 * FRESH);
+        match site.find("/a.txt") {
+            Ok(Found::Page(page)) => assert_eq!(content(&page), text),
+            other => assert!(text.is_empty() && matches!(other, Err(Status::NOT_FOUND))),
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_is_bounded() {
+    let directory = Directory::new();
+    let (site, root) = (directory.site(), directory.root());
+    for number in 0..300 {
+        fs::write(root.join(number.to_string()), vec![0; MAX_SMALL as usize]).unwrap();
+    }
+    std::thread::sleep(SETTLED + Duration::from_secs(1));
+    let mut kept = Vec::new();
+    for number in 0..300 {
+        kept.push(Rc::downgrade(&page(&site, &format!("/{number}"))));
+        let bytes = kept.iter().filter_map(std::rc::Weak::upgrade).map(|page| page.tag.length);
+        assert!(bytes.sum::<u64>() <= MAX_SHELF);
+    }
+    assert!(kept.last().unwrap().upgrade().is_some() && kept[0].upgrade().is_none());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_head_has_its_fields_in_order_and_ends_with_an_empty_line() {
     let mut out = b"before".to_vec();
-    Head::new(&mut out, Status::OK, Persistence::OpenSaid).field("Content-Length", 7).end();
+    Head::new(&mut out, Status::OK, Persistence::OpenSaid).length(7).end();
     let text = String::from_utf8(out).unwrap();
     assert!(text.starts_with("beforeHTTP/1.1 200 OK\r\nServer: aemhttpd\r\nDate: "), "{text}");
     assert!(text.ends_with("Connection: keep-alive\r\nContent-Length: 7\r\n\r\n"), "{text}");
