@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::descriptor::Descriptor;
 use super::op::Answer;
-use crate::payload::{FilePart, SendQueue};
+use crate::payload::SendQueue;
 use crate::sys::file;
 use crate::sys::message::{self, Outgoing};
 use crate::sys::socket;
@@ -62,14 +62,13 @@ pub(super) fn send(socket: &Descriptor, queue: &mut SendQueue) -> io::Result<(us
     Ok((n, n < offered))
 }
 
-/// The same where there is more than one payload: sends as many pieces as may go together.
+/// The same where there is more than one payload: sends as many pieces as may go together, and the part of a
+/// file that follows them.
 #[inline(never)]
 fn send_one_of_several(socket: &Descriptor, queue: &mut SendQueue) -> io::Result<(usize, bool)> {
-    if let Some(part) = queue.file_part() {
-        let n = send_file(socket, part)?;
-        queue.advance(n);
-        // It may have been less for the file's sake.
-        return Ok((n, false));
+    if queue.file_part().is_some() {
+        // It may be less than was asked for, for the file's sake.
+        return Ok((send_file(socket, queue)?, false));
     }
     let mut slices = [IoSlice::new(&[]); SendQueue::MAX_SLICES];
     let count = queue.io_slices(&mut slices);
@@ -83,20 +82,32 @@ fn send_one_of_several(socket: &Descriptor, queue: &mut SendQueue) -> io::Result
         }
     };
     queue.advance(n);
-    Ok((n, n < offered))
+    if n < offered || queue.file_part().is_none() {
+        return Ok((n, n < offered));
+    }
+    match send_file(socket, queue) {
+        Ok(more) => Ok((n + more, false)),
+        // Whatever it was, the next send is told as well.
+        Err(error) => Ok((n, error.kind() == io::ErrorKind::WouldBlock)),
+    }
 }
 
 /// Bytes of a file that one call sends at most: a disk may have to be waited for, and others with it.
-const FILE_PER_CALL: u64 = 256 * 1024;
+const FILE_PER_CALL: u64 = 2048 * 1024;
 
-fn send_file(socket: &Descriptor, part: &FilePart) -> io::Result<usize> {
+/// Sends what one call takes of the part of a file that is next.
+fn send_file(socket: &Descriptor, queue: &mut SendQueue) -> io::Result<usize> {
+    let part = queue.file_part().expect("it is next");
     let most = part.len().min(FILE_PER_CALL) as usize;
     match file::send_to(socket.as_fd(), part.file(), part.bytes().start, most)? {
         0 => {
             let text = format!("the file has ended {} bytes too early to be sent", part.len());
             Err(io::Error::new(io::ErrorKind::UnexpectedEof, text))
         }
-        n => Ok(n),
+        n => {
+            queue.advance(n);
+            Ok(n)
+        }
     }
 }
 
