@@ -146,7 +146,8 @@ async fn serve(flags: &Flags, site: Site) -> aem::Result {
     let asked = aem::signal::shutdown_requested();
     announce(listener.local_addr()?);
 
-    let (limits, requests) = (flags.limits(), any(flags.max_requests) as u64);
+    let (limits, requests) =
+        (flags.limits(), u32::try_from(any(flags.max_requests)).unwrap_or(u32::MAX));
     let service = Service { site, log: log::Log::new(flags.log), requests };
     let server = State::new(Server::new(service, limits));
     let shorter = limits.patience.idle.min(limits.patience.busy);
