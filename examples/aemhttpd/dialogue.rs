@@ -9,15 +9,16 @@
 //! It keeps what it has not used, and nothing else: at most an incomplete head, a request whose body is
 //! incomplete, or the requests behind a long answer in the chunk that brought them.
 
-use crate::body::{Body, Step};
 use crate::files::{Found, Site};
 use crate::limits::BATCH;
 use crate::log::Log;
 use crate::page;
-use crate::request::{self, Method, Parsed, Request};
-use crate::response::{self, Answers, Head, Persistence, Status};
+use crate::response::{self, Answers, Head, Persistence};
 use crate::router::{self, Route};
-use crate::target;
+use aem_examples::http::body::{Body, Step};
+use aem_examples::http::request::{self, Method, Parsed, Request};
+use aem_examples::http::status::Status;
+use aem_examples::http::target;
 use std::net::IpAddr;
 
 /// What all dialogues share.
