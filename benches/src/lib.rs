@@ -12,6 +12,7 @@ pub mod floor;
 pub mod hyper_server;
 pub mod meter;
 pub mod rounds;
+pub mod scale;
 pub mod server;
 pub mod timers;
 pub mod workloads;
