@@ -34,15 +34,13 @@ impl Server {
     pub(crate) fn start_with_descriptors(limit: usize, flags: &[&str]) -> Server {
         let mut command = command(flags);
         let limit = libc::rlimit { rlim_cur: limit as u64, rlim_max: limit as u64 };
-        // SAFETY: the closure makes one system call, with a number of its own.
-        unsafe {
-            command.pre_exec(move || {
-                match libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) {
-                    0 => Ok(()),
-                    _ => Err(io::Error::last_os_error()),
-                }
-            });
-        }
+        let set = move || {
+            // SAFETY: it reads what it is given, which lives.
+            let failed = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+            if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        };
+        // SAFETY: between fork and exec it makes one system call, with a number of its own.
+        unsafe { command.pre_exec(set) };
         Server::of(command)
     }
 
