@@ -85,6 +85,10 @@ const DRAIN_WAIT: Duration = Duration::from_secs(5);
 /// after half a millisecond.
 const FLUSHES_PER_TURN: u32 = 64;
 
+/// So many bytes may be queued by dirty sinks before these flush although jobs are ready: what a processor
+/// still has in its cache. Answers go out while they are there, and what held them holds the next ones.
+const QUEUED_AT_ONCE: usize = 32 << 10;
+
 /// No worker's address, and not that of none, which is zero.
 const NOBODY: usize = 1;
 
@@ -106,6 +110,8 @@ pub(crate) struct Reactor {
     reason: String,
     /// How many sinks did not wait for the reactor in this turn.
     flushed_by_themselves: Cell<u32>,
+    /// Bytes that sinks have queued since the last flush.
+    queued: Cell<usize>,
     /// The keeper's.
     clock: Clock,
     scale: Scale,
@@ -154,6 +160,7 @@ impl Reactor {
             worker: Cell::new(NOBODY),
             reason,
             flushed_by_themselves: Cell::new(0),
+            queued: Cell::new(0),
             clock,
             scale,
             turns: Cell::new(0),
@@ -266,6 +273,18 @@ impl Reactor {
     #[inline]
     pub(crate) fn mark_dirty(&self, sink: Rc<dyn Sink>) {
         self.mailbox.mark_dirty(sink);
+    }
+
+    /// Notes that a sink has queued so many bytes.
+    #[inline]
+    pub(crate) fn note_queued(&self, bytes: usize) {
+        self.queued.set(self.queued.get().saturating_add(bytes));
+    }
+
+    /// Whether so much is queued that the dirty sinks should flush at once.
+    #[inline]
+    pub(crate) fn has_much_queued(&self) -> bool {
+        self.queued.get() >= QUEUED_AT_ONCE
     }
 
     /// Whether `sink`, which was marked dirty and nothing after it, may flush itself now instead: a
@@ -448,6 +467,7 @@ impl Reactor {
     /// Has the dirty sinks send what was queued, and wakes whoever waited for that. A turn begins
     /// with it; to do it before saves a turn, if what it wakes has nothing to do with the kernel.
     pub(crate) fn flush(&self) {
+        self.queued.set(0);
         if self.mailbox.is_dirty() {
             let mut wakes = Wakes::from(self.wakes.take());
             self.mailbox.flush_dirty(&mut wakes);
@@ -472,6 +492,7 @@ impl Reactor {
     fn turn_for(&self, limit: Option<Duration>) -> io::Result<()> {
         self.refuse_forked();
         let mut wakes = Wakes::from(self.wakes.take());
+        self.queued.set(0);
         self.mailbox.flush_dirty(&mut wakes);
         if self.backend.borrow_mut().start() {
             self.deliver(&mut wakes);

@@ -648,3 +648,19 @@ fn stream_of_another_runtime_is_an_error_and_no_hang() {
         });
     });
 }
+
+#[test]
+fn much_that_is_queued_goes_out_before_the_jobs_that_are_ready() {
+    run(async {
+        for (length, is_much) in [(100, false), (64 * 1024, true)] {
+            let (ours, _theirs) = pair().await;
+            let watched = ours.clone();
+            let sending = aem::spawn(async move { drop(ours.send(vec![0; length])) });
+            // It was ready before the other sent.
+            let left = aem::spawn(async move { watched.queued() });
+            sending.await.expect("no panic");
+            let left = left.await.expect("no panic");
+            assert_eq!(left, if is_much { 0 } else { length }, "of {length} bytes");
+        }
+    });
+}

@@ -309,6 +309,7 @@ impl Connection {
     /// Queues a payload behind all others, and gives the position behind it.
     #[inline]
     pub(super) fn push(self: &Rc<Self>, payload: Payload) -> io::Result<u64> {
+        self.reactor.note_queued(payload.len());
         self.push_by(payload.len() as u64, |queue| queue.push(payload))
     }
 

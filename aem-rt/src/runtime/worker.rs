@@ -268,6 +268,9 @@ impl Worker {
                 };
                 left -= 1;
                 self.run(job);
+                if self.reactor.has_much_queued() {
+                    self.reactor.flush();
+                }
                 if awake.replace(false)
                     && let Poll::Ready(output) =
                         self.run_main(&root.1, || future.as_mut().poll(&mut context))
