@@ -54,6 +54,17 @@ pub fn on_server_core<T>(start: impl FnOnce() -> T) -> T {
     started
 }
 
+/// Says on standard output where this process listens, as [`Server::start`] wants to hear it.
+///
+/// # Errors
+///
+/// Nobody can hear it.
+pub fn announce(scheme: &str, listener: &TcpListener) -> io::Result<()> {
+    let mut out = io::stdout();
+    writeln!(out, "{scheme}://{}/", listener.local_addr()?)?;
+    out.flush()
+}
+
 /// Of a process, in kilobytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {

@@ -20,7 +20,8 @@ use std::time::Duration;
 use aem_benches::echo::count::{self, Counted, Load};
 use aem_benches::echo::generator::{Generator, Limit};
 use aem_benches::echo::idle::{self, Weight};
-use aem_benches::echo::{CONTENDERS, Contender, MOST_CONNECTIONS, kernel, named};
+use aem_benches::echo::{CONTENDERS, Contender, MOST_CONNECTIONS, named};
+use aem_benches::kernel;
 use aem_benches::rounds::{self, Arguments, Series, interleave, quartiles, tell};
 use aem_benches::server::{CLIENT_CORE, SERVER_CORE, Server, hold_to_core, on_server_core};
 

@@ -9,8 +9,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use super::kernel::{self, Epoll};
-use super::latency::Latencies;
+use crate::kernel::{self, Epoll};
+use crate::latency::Latencies;
 
 /// How long nothing at all may come.
 const PATIENCE: Duration = Duration::from_secs(10);
