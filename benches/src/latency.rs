@@ -14,6 +14,7 @@ pub struct Latencies {
     /// By power of two and place in it.
     counts: Vec<u64>,
     sum: u64,
+    nanos: u64,
 }
 
 impl Default for Latencies {
@@ -21,6 +22,7 @@ impl Default for Latencies {
         Latencies {
             counts: vec![0; PLACES * (u64::BITS as usize - PLACES_BITS as usize + 1)],
             sum: 0,
+            nanos: 0,
         }
     }
 }
@@ -28,8 +30,15 @@ impl Default for Latencies {
 impl Latencies {
     /// One more.
     pub fn add(&mut self, duration: Duration) {
-        self.counts[place_of(duration.as_nanos() as u64)] += 1;
+        let nanos = duration.as_nanos() as u64;
+        self.counts[place_of(nanos)] += 1;
         self.sum += 1;
+        self.nanos += nanos;
+    }
+
+    /// The mean, exactly, in microseconds. 0 if there are none.
+    pub fn mean_micros(&self) -> f64 {
+        self.nanos as f64 / 1_000.0 / self.sum.max(1) as f64
     }
 
     /// What a share of all, between 0 and 1, did not exceed, in microseconds. 0 if there are none.

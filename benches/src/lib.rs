@@ -10,7 +10,7 @@ pub mod contenders;
 pub mod datagrams;
 pub mod echo;
 pub mod floor;
-pub mod hyper_server;
+pub mod http;
 pub mod interface;
 pub mod kernel;
 pub mod latency;

@@ -5,7 +5,7 @@
 //! counts it.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,8 +23,8 @@ pub const CLIENT_CORE: usize = 1;
 /// How long a server may take to come or to go.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long an answer may take, outside of what is measured.
-const ANSWER: Duration = Duration::from_secs(10);
+/// What nginx may have. It makes room for all of them when it starts.
+const MOST_CONNECTIONS: usize = 19_000;
 
 /// Between two looks at what is to come.
 const LOOK: Duration = Duration::from_millis(10);
@@ -183,24 +183,6 @@ impl Server {
         }
     }
 
-    /// The body it answers to a GET of `/NAME`.
-    ///
-    /// # Errors
-    ///
-    /// The connection's, and an answer that is not 200.
-    pub fn get(&self, name: &str) -> io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect(self.address)?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        write!(stream, "GET /{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-        match end {
-            Some(end) if answer.starts_with(b"HTTP/1.1 200 ") => Ok(answer.split_off(end + 4)),
-            _ => Err(io::Error::other(format!("no page for /{name}"))),
-        }
-    }
-
     fn end(&mut self) -> io::Result<()> {
         if self.process.try_wait()?.is_none() {
             // SAFETY: a signal to a child that was not waited for, so the number is still its own.
@@ -233,7 +215,7 @@ fn nginx_configuration(address: SocketAddr, root: &Path) -> String {
     let root = root.display();
     format!(
         "{user} daemon off; worker_processes 1; pid nginx.pid; error_log stderr;
-        events {{ worker_connections 1024; }}
+        events {{ worker_connections {MOST_CONNECTIONS}; }}
         http {{
             access_log off; sendfile on; default_type text/html;
             keepalive_timeout 1h; keepalive_requests 1000000000;

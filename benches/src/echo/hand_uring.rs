@@ -10,7 +10,6 @@
 //! to wait. They queue in links by buffer; nothing is allocated for an event. A visitor who sends and
 //! never reads can so take every buffer there is: this is a yardstick, no server for strangers.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
@@ -62,8 +61,6 @@ struct Server<'a, const DIRECT: bool> {
     connections: Vec<Connection>,
     /// By number of the buffer.
     waiting: Vec<Waiting>,
-    /// Connections whose receive ended because there was no buffer.
-    starved: VecDeque<u32>,
     open: usize,
 }
 
@@ -100,7 +97,6 @@ fn serve<const DIRECT: bool>(listener: TcpListener, visitors: Visitors) -> io::R
         listener: listener.as_raw_fd(),
         connections: Vec::new(),
         waiting: vec![Waiting::default(); usize::from(MOST)],
-        starved: VecDeque::with_capacity(MOST_CONNECTIONS),
         open: 0,
     };
     server.accept();
@@ -182,7 +178,7 @@ impl<const DIRECT: bool> Server<'_, DIRECT> {
             return;
         }
         match -result {
-            libc::ENOBUFS => self.starved.push_back(connection),
+            libc::ENOBUFS => self.buffers.starve(connection),
             // Multishot requests may end for the kernel's own reasons.
             libc::EINTR => self.receive(connection),
             _ if result > 0 => self.receive(connection),
@@ -278,12 +274,8 @@ impl<const DIRECT: bool> Server<'_, DIRECT> {
 
     /// Goes on receiving where there was no buffer, if there are now.
     fn feed_starved(&mut self) {
-        if self.starved.is_empty() {
-            return;
-        }
-        self.buffers.grow(self.starved.len() as u16);
-        while self.buffers.has_free() {
-            let Some(connection) = self.starved.pop_front() else { break };
+        self.buffers.feed();
+        while let Some(connection) = self.buffers.fed() {
             self.receive(connection);
         }
     }
