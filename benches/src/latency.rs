@@ -17,6 +17,17 @@ pub struct Latencies {
     nanos: u64,
 }
 
+/// What came of asking for a while.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// What was asked for and came, which is all.
+    pub requests: u64,
+    /// Until the last of them.
+    pub elapsed: Duration,
+    /// From the first byte written to the last one read of each.
+    pub latencies: Latencies,
+}
+
 impl Default for Latencies {
     fn default() -> Latencies {
         Latencies {

@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod contenders;
 pub mod datagrams;
 pub mod echo;
+pub mod figure6;
 pub mod floor;
 pub mod http;
 pub mod interface;

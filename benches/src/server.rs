@@ -23,8 +23,9 @@ pub const CLIENT_CORE: usize = 1;
 /// How long a server may take to come or to go.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What nginx may have. It makes room for all of them when it starts.
-const MOST_CONNECTIONS: usize = 19_000;
+/// What nginx may have. It makes room for all of them when it starts, and ends idle ones when it has
+/// room for fewer than a sixteenth more.
+const MOST_CONNECTIONS: usize = 19_900;
 
 /// Between two looks at what is to come.
 const LOOK: Duration = Duration::from_millis(10);
