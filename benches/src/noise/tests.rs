@@ -4,8 +4,8 @@ use super::*;
 
 #[test]
 fn two_cores_are_added_up() {
-    let text = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 3 400 500 6 7 8 0 0\ncpu1 10 20 30 4 5 60 70 80 0 0\n\
-                cpu2 1 1 1 1 1 1 1 1 1 1\nintr 5\n";
+    let text = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 3 400 500 6 7 8 0 0\n\
+                cpu1 10 20 30 4 5 60 70 80 0 0\ncpu2 1 1 1 1 1 1 1 1 1 1\nintr 5\n";
     let cores = Cores::read(text).unwrap();
     assert_eq!((cores.busy, cores.stolen), (209, 88));
 }
