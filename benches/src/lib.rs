@@ -20,6 +20,7 @@ pub mod noise;
 pub mod provided;
 pub mod ring;
 pub mod rounds;
+pub mod scale;
 pub mod server;
 pub mod spread;
 pub mod timers;

@@ -35,14 +35,19 @@ pub(crate) struct Connection {
     dialogue: Dialogue,
     /// Handles to itself; there from before the first event on.
     own: Option<Own>,
-    /// The handler `sent`, while it is awaited.
-    sending: Option<Registration>,
-    /// Our side is closed, and we wait for the client's.
-    lingering: Option<Lingering>,
+    /// What few are at; the others are idle, and that should cost little.
+    busy: Option<Box<Busy>>,
     /// When a request was begun or answered, or enough of an answer taken.
     progress: Instant,
-    /// How much was still to be taken then.
-    queued: usize,
+}
+
+/// What is to be waited for before the next request is answered.
+#[derive(Debug)]
+enum Busy {
+    /// The handler `sent`, which is awaited, and how much was to be taken when there was progress last.
+    Sending { queued: usize, _sent: Registration },
+    /// Our side is closed, and what comes now is thrown away, for so many bytes and so much time.
+    Lingering { left: usize, _timer: Registration },
 }
 
 /// How long clients are waited for: see `limits`.
@@ -63,13 +68,6 @@ struct Own {
     reading: Control,
 }
 
-/// What comes now is thrown away, for so many bytes and so much time.
-#[derive(Debug)]
-struct Lingering {
-    left: usize,
-    _timer: Registration,
-}
-
 impl Connection {
     pub(crate) fn new(stream: TcpStream, peer: IpAddr, service: Rc<Service>) -> Connection {
         Connection {
@@ -77,10 +75,8 @@ impl Connection {
             service,
             dialogue: Dialogue::new(peer),
             own: None,
-            sending: None,
-            lingering: None,
+            busy: None,
             progress: aem::time::now(),
-            queued: 0,
         }
     }
 
@@ -93,17 +89,17 @@ impl Connection {
     /// Event: bytes came, or the connection broke.
     pub(crate) fn received(&mut self, chunk: io::Result<Chunk>) -> io::Result<Next> {
         let chunk = chunk?;
-        if let Some(lingering) = &mut self.lingering {
-            lingering.left = lingering.left.saturating_sub(chunk.len());
-            return Ok(if lingering.left == 0 { Next::Stop } else { Next::Keep });
+        if let Some(Busy::Lingering { left, .. }) = self.busy.as_deref_mut() {
+            *left = left.saturating_sub(chunk.len());
+            return Ok(if *left == 0 { Next::Stop } else { Next::Keep });
         }
         self.advance(&chunk);
-        Ok(if self.sending.is_some() { Next::Pause } else { Next::Keep })
+        Ok(if self.busy.is_some() { Next::Pause } else { Next::Keep })
     }
 
     /// Event: the kernel took what was sent, or the connection broke.
     fn sent(&mut self, result: io::Result<()>) {
-        self.sending = None;
+        self.busy = None;
         if result.is_ok() && self.dialogue.is_over() {
             return self.linger();
         }
@@ -111,25 +107,30 @@ impl Connection {
             return self.end();
         }
         self.advance(&[]);
-        if self.sending.is_none() {
+        if self.busy.is_none() {
             self.own().reading.resume();
         }
     }
 
     /// Event: the server looks after its connections.
     pub(crate) fn look(&mut self, now: Instant, patience: Patience) {
-        let queued = self.stream.queued();
-        if self.queued.saturating_sub(queued) >= TAKEN_LEAST {
-            (self.progress, self.queued) = (now, queued);
-        }
-        let is_busy = self.sending.is_some() || self.dialogue.has_begun();
-        let patience = if is_busy { patience.busy } else { patience.idle };
-        let is_late = now.saturating_duration_since(self.progress) >= patience;
-        if !is_late || self.lingering.is_some() {
+        let patience = match self.busy.as_deref_mut() {
+            Some(Busy::Lingering { .. }) => return,
+            Some(Busy::Sending { queued, .. }) => {
+                let left = self.stream.queued();
+                if queued.saturating_sub(left) >= TAKEN_LEAST {
+                    (self.progress, *queued) = (now, left);
+                }
+                patience.busy
+            }
+            None if self.dialogue.has_begun() => patience.busy,
+            None => patience.idle,
+        };
+        if now.saturating_duration_since(self.progress) < patience {
             return;
         }
         let mut out = Answers::default();
-        if self.sending.is_none() && self.dialogue.time_out(&self.service, &mut out) {
+        if self.busy.is_none() && self.dialogue.time_out(&self.service, &mut out) {
             self.own().reading.pause();
             self.send(out);
         } else {
@@ -139,12 +140,11 @@ impl Connection {
 
     /// Event: the server ends. What is being answered is finished, and nothing else begun.
     pub(crate) fn wind_down(&mut self) {
-        if self.sending.is_some() {
-            self.dialogue.end();
-        } else if self.lingering.is_none() && self.stream.queued() > 0 {
-            self.linger();
-        } else if self.lingering.is_none() {
-            self.end();
+        match self.busy.as_deref() {
+            Some(Busy::Sending { .. }) => self.dialogue.end(),
+            Some(Busy::Lingering { .. }) => {}
+            None if self.stream.queued() > 0 => self.linger(),
+            None => self.end(),
         }
     }
 
@@ -169,10 +169,11 @@ impl Connection {
             place = part.place;
         }
         let sending = self.stream.send(bytes);
-        (self.progress, self.queued) = (aem::time::now(), self.stream.queued());
+        self.progress = aem::time::now();
         if is_awaited {
             let event = stream::once(sending);
-            self.sending = Some(self.own().state.on(event, Connection::sent).erase());
+            let sent = self.own().state.on(event, Connection::sent).erase();
+            self.busy = Some(Box::new(Busy::Sending { queued: self.stream.queued(), _sent: sent }));
         }
     }
 
@@ -182,7 +183,7 @@ impl Connection {
         let _ = self.stream.shutdown(Shutdown::Write);
         let end = |connection: &mut Connection, _tick| connection.end();
         let timer = self.own().state.on(aem::time::after(LINGER), end).erase();
-        self.lingering = Some(Lingering { left: LINGER_BYTES, _timer: timer });
+        self.busy = Some(Box::new(Busy::Lingering { left: LINGER_BYTES, _timer: timer }));
         self.own().reading.resume();
     }
 

@@ -9,15 +9,16 @@
 //! It keeps what it has not used, and nothing else: at most an incomplete head, a request whose body is
 //! incomplete, or the requests behind a long answer in the chunk that brought them.
 
-use crate::body::{Body, Step};
 use crate::files::{Found, Site};
 use crate::limits::BATCH;
 use crate::log::Log;
 use crate::page;
-use crate::request::{self, Method, Parsed, Request};
-use crate::response::{self, Answers, Head, Persistence, Status};
+use crate::response::{self, Answers, Head, Persistence};
 use crate::router::{self, Route};
-use crate::target;
+use aem_examples::http::body::{Body, Step};
+use aem_examples::http::request::{self, Method, Parsed, Request};
+use aem_examples::http::status::Status;
+use aem_examples::http::target;
 use std::net::IpAddr;
 
 /// What all dialogues share.
@@ -26,7 +27,7 @@ pub(crate) struct Service {
     pub(crate) site: Site,
     pub(crate) log: Log,
     /// Requests on one connection.
-    pub(crate) requests: u64,
+    pub(crate) requests: u32,
 }
 
 /// The state between two events; empty while a connection is idle.
@@ -34,14 +35,19 @@ pub(crate) struct Service {
 pub(crate) struct Dialogue {
     peer: IpAddr,
     /// How many requests were answered.
-    answered: u64,
-    /// What was received and is not answered yet.
+    answered: u32,
+    /// Whether the last request was read: nothing that comes is one.
+    is_ending: bool,
+    begun: Option<Box<Begun>>,
+}
+
+/// What there is of requests that are not answered yet.
+#[derive(Debug, Default)]
+struct Begun {
     unread: Vec<u8>,
     /// The request whose body is not whole yet. It is answered when it is: not before it is known
     /// that there is nothing wrong with it.
-    pending: Option<Box<Pending>>,
-    /// Whether the last request was read: nothing that comes is one.
-    is_ending: bool,
+    pending: Option<Pending>,
 }
 
 /// A request whose body is being read.
@@ -57,24 +63,26 @@ struct Pending {
 
 impl Dialogue {
     pub(crate) fn new(peer: IpAddr) -> Dialogue {
-        Dialogue { peer, answered: 0, unread: Vec::new(), pending: None, is_ending: false }
+        Dialogue { peer, answered: 0, is_ending: false, begun: None }
     }
 
     /// Goes on with the requests that are there, `fresh` being new bytes from the client, perhaps
     /// none.
     pub(crate) fn advance(&mut self, service: &Service, fresh: &[u8], out: &mut Answers) {
-        if self.unread.is_empty() {
+        let mut unread =
+            self.begun.as_mut().map_or(Vec::new(), |it| std::mem::take(&mut it.unread));
+        if unread.is_empty() {
             let used = self.answer_all(service, fresh, out);
-            self.unread.extend_from_slice(&fresh[used..]);
-            return;
-        }
-        let mut unread = std::mem::take(&mut self.unread);
-        unread.extend_from_slice(fresh);
-        let used = self.answer_all(service, &unread, out);
-        if used < unread.len() {
+            unread.extend_from_slice(&fresh[used..]);
+        } else {
+            unread.extend_from_slice(fresh);
+            let used = self.answer_all(service, &unread, out);
             unread.drain(..used);
-            self.unread = unread;
         }
+        if !unread.is_empty() {
+            self.begun.get_or_insert_default().unread = unread;
+        }
+        self.begun.take_if(|begun| begun.unread.is_empty() && begun.pending.is_none());
     }
 
     /// Whether `advance` is to be called again when the kernel has taken what was written.
@@ -90,12 +98,12 @@ impl Dialogue {
     /// Makes the answer in progress the last one.
     pub(crate) fn end(&mut self) {
         self.is_ending = true;
-        (self.unread, self.pending) = (Vec::new(), None);
+        self.begun = None;
     }
 
     /// Whether there is a part of a request.
     pub(crate) fn has_begun(&self) -> bool {
-        !self.unread.is_empty() || self.pending.is_some()
+        self.begun.is_some()
     }
 
     /// Ends with a word to a client that began a request and did not complete it in time; says
@@ -113,7 +121,7 @@ impl Dialogue {
     fn answer_all(&mut self, service: &Service, input: &[u8], out: &mut Answers) -> usize {
         let mut rest = input;
         while !self.waits(out) {
-            let went_on = match self.pending.take() {
+            let went_on = match self.begun.as_mut().and_then(|begun| begun.pending.take()) {
                 Some(pending) => self.read_body(service, pending, &mut rest, out),
                 None => self.read_head(service, &mut rest, out),
             };
@@ -155,7 +163,8 @@ impl Dialogue {
             response::go_on(&mut out.bytes);
         }
         let (head, content) = (head.to_vec(), Vec::new());
-        self.pending = Some(Box::new(Pending { head, body, content, is_wanted }));
+        self.begun.get_or_insert_default().pending =
+            Some(Pending { head, body, content, is_wanted });
         Ok(true)
     }
 
@@ -163,7 +172,7 @@ impl Dialogue {
     fn read_body(
         &mut self,
         service: &Service,
-        mut pending: Box<Pending>,
+        mut pending: Pending,
         input: &mut &[u8],
         out: &mut Answers,
     ) -> Result<bool, Status> {
@@ -172,7 +181,7 @@ impl Dialogue {
                 Step::Data(data) if pending.is_wanted => pending.content.extend_from_slice(data),
                 Step::Data(_) => {}
                 Step::Wait => {
-                    self.pending = Some(pending);
+                    self.begun.get_or_insert_default().pending = Some(pending);
                     return Ok(false);
                 }
                 Step::End => {
@@ -194,7 +203,7 @@ impl Dialogue {
         out: &mut Answers,
     ) {
         let start = out.bytes.len();
-        self.answered += 1;
+        self.answered = self.answered.saturating_add(1);
         let keeps = request.keep_alive && self.answered < service.requests;
         self.is_ending = !keeps;
         let persistence = match (keeps, request.is_http_1_0) {

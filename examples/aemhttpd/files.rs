@@ -4,11 +4,12 @@
 //! that neither `..` nor a symbolic link nor a rename at the wrong moment leads out of the root.
 //! A small page is read whole, and kept for others; a big one is never in our memory.
 
-use crate::conditions::Tag;
 use crate::limits::{MAX_OPEN_TRIES, MAX_SMALL};
-use crate::response::{Answers, FilePart, Status};
+use crate::response::{Answers, FilePart};
 use crate::shelf::Shelf;
-use crate::target;
+use aem_examples::http::conditions::Tag;
+use aem_examples::http::status::Status;
+use aem_examples::http::target;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
 use rustix::io::Errno;
 use std::fs::File;

@@ -1,38 +1,10 @@
-//! Every limit of the server, each with the reason for its value.
+//! Every limit of the server but those of a request, each with the reason for its value.
 //!
-//! Together they bound what one connection can cost: at most [`MAX_HEAD`] and [`MAX_BODY`] of a request
+//! Together they bound what one connection can cost: at most `MAX_HEAD` and `MAX_BODY` of a request
 //! that is not yet complete and one chunk behind it, and [`BATCH`] and one [`MAX_SMALL`] of answers that
 //! it does not take. An idle connection holds none of them.
 
 use std::time::Duration;
-
-/// Bytes of a request's head, request line included. Browsers with many cookies send 4 to 8 KiB.
-pub(crate) const MAX_HEAD: usize = 16 * 1024;
-
-/// Bytes of a request line. RFC 9112 wants 8,000 at least.
-pub(crate) const MAX_LINE: usize = 8 * 1024;
-
-/// Bytes of a method. The longest that is registered has 17.
-pub(crate) const MAX_METHOD: usize = 32;
-
-/// Empty lines before a request that are passed over. Old clients sent one after a body.
-pub(crate) const MAX_BLANKS: usize = 4;
-
-/// Header fields in one request. Browsers send about 20, proxies add a handful.
-pub(crate) const MAX_FIELDS: usize = 100;
-
-/// Bytes of a request's body: it is kept until it is whole.
-pub(crate) const MAX_BODY: u64 = 256 * 1024;
-
-/// Bytes of a chunk's size and extensions, or of one trailer field. Nobody sends more than the size.
-pub(crate) const MAX_CHUNK_LINE: usize = 1024;
-
-/// Bytes of all such lines of one body. In chunks of single bytes each has three, so that one of 20,000
-/// bytes may come so.
-pub(crate) const MAX_CHUNK_LINES: usize = 64 * 1024;
-
-/// Ranges of a file in one answer. Viewers of documents ask for a handful.
-pub(crate) const MAX_RANGES: usize = 16;
 
 /// Bytes of a page that is read into memory. The kernel sends a bigger one from its own, which costs calls
 /// that do not pay for a small one.

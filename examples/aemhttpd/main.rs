@@ -13,30 +13,27 @@
 //! server       all connections: how they come and go
 //! connection   one connection: the handlers of its events
 //! dialogue     what is said on it: requests in, answers out
-//! request      bytes -> head           target   its target -> path below the root
-//! body         bytes -> content        router   request -> whom it is for
-//! files        path -> file            page     file -> answer
-//! conditions   which parts of it       response answer -> bytes
-//! limits       every number              log      an answer -> a line
+//! router       request -> whom it is for
+//! files        path -> file            shelf    small files in memory
+//! page         file -> answer          response answer -> bytes
+//! limits       every number            log      an answer -> a line
 //! ```
+//!
+//! How requests are read is in `examples/src/http.rs`: that knows nothing of sockets and handlers.
 //!
 //! SIGTERM or ctrl-c ends it: nothing more is accepted, answers in progress are finished, and the
 //! program exits with 0.
 
-mod body;
-mod conditions;
 mod connection;
 mod dialogue;
 mod files;
 mod limits;
 mod log;
 mod page;
-mod request;
 mod response;
 mod router;
 mod server;
 mod shelf;
-mod target;
 
 use aem::net::TcpListener;
 use aem::{Scope, State};
@@ -146,7 +143,8 @@ async fn serve(flags: &Flags, site: Site) -> aem::Result {
     let asked = aem::signal::shutdown_requested();
     announce(listener.local_addr()?);
 
-    let (limits, requests) = (flags.limits(), any(flags.max_requests) as u64);
+    let (limits, requests) =
+        (flags.limits(), u32::try_from(any(flags.max_requests)).unwrap_or(u32::MAX));
     let service = Service { site, log: log::Log::new(flags.log), requests };
     let server = State::new(Server::new(service, limits));
     let shorter = limits.patience.idle.min(limits.patience.busy);

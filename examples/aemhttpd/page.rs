@@ -1,9 +1,10 @@
 //! A page as an answer: all of it, parts of it, or what is to be said instead.
 
-use crate::conditions::Verdict;
 use crate::files::Page;
-use crate::request::{Method, Request};
-use crate::response::{self, Answers, Head, Persistence, Status};
+use crate::response::{self, Answers, Head, Persistence};
+use aem_examples::http::conditions::Verdict;
+use aem_examples::http::request::{Method, Request};
+use aem_examples::http::status::Status;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io;

@@ -1,6 +1,7 @@
 //! The heads of answers, written into the buffer that goes out.
 
 use crate::limits::HEAD_ROOM;
+use aem_examples::http::status::Status;
 use std::cell::Cell;
 use std::io::Write;
 use std::ops::Range;
@@ -20,36 +21,6 @@ pub(crate) struct FilePart {
     pub(crate) place: usize,
     pub(crate) file: OwnedFd,
     pub(crate) bytes: Range<u64>,
-}
-
-/// What an answer says, in a number and a phrase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Status(&'static str);
-
-#[rustfmt::skip]
-impl Status {
-    pub(crate) const OK: Status = Status("200 OK");
-    pub(crate) const NO_CONTENT: Status = Status("204 No Content");
-    pub(crate) const PARTIAL_CONTENT: Status = Status("206 Partial Content");
-    pub(crate) const MOVED_PERMANENTLY: Status = Status("301 Moved Permanently");
-    pub(crate) const NOT_MODIFIED: Status = Status("304 Not Modified");
-    pub(crate) const BAD_REQUEST: Status = Status("400 Bad Request");
-    pub(crate) const FORBIDDEN: Status = Status("403 Forbidden");
-    pub(crate) const NOT_FOUND: Status = Status("404 Not Found");
-    pub(crate) const METHOD_NOT_ALLOWED: Status = Status("405 Method Not Allowed");
-    pub(crate) const REQUEST_TIMEOUT: Status = Status("408 Request Timeout");
-    pub(crate) const LENGTH_REQUIRED: Status = Status("411 Length Required");
-    pub(crate) const PRECONDITION_FAILED: Status = Status("412 Precondition Failed");
-    pub(crate) const CONTENT_TOO_LARGE: Status = Status("413 Content Too Large");
-    pub(crate) const URI_TOO_LONG: Status = Status("414 URI Too Long");
-    pub(crate) const RANGE_NOT_SATISFIABLE: Status = Status("416 Range Not Satisfiable");
-    pub(crate) const EXPECTATION_FAILED: Status = Status("417 Expectation Failed");
-    pub(crate) const MISDIRECTED_REQUEST: Status = Status("421 Misdirected Request");
-    pub(crate) const FIELDS_TOO_LARGE: Status = Status("431 Request Header Fields Too Large");
-    pub(crate) const INTERNAL_SERVER_ERROR: Status = Status("500 Internal Server Error");
-    pub(crate) const NOT_IMPLEMENTED: Status = Status("501 Not Implemented");
-    pub(crate) const SERVICE_UNAVAILABLE: Status = Status("503 Service Unavailable");
-    pub(crate) const VERSION_NOT_SUPPORTED: Status = Status("505 HTTP Version Not Supported");
 }
 
 /// What the client is told about the connection after this answer.
@@ -79,7 +50,8 @@ impl<'a> Head<'a> {
             Persistence::Close => b"Connection: close\r\n",
         };
         let date = &date()[..];
-        let start = [b"HTTP/1.1 ", status.0.as_bytes(), b"\r\nServer: aemhttpd\r\nDate: ", date];
+        let start =
+            [b"HTTP/1.1 ", status.text().as_bytes(), b"\r\nServer: aemhttpd\r\nDate: ", date];
         start.iter().chain(&[b"\r\n", persistence]).for_each(|it| out.extend_from_slice(it));
         Head { out }
     }
@@ -135,7 +107,7 @@ pub(crate) fn plain(
     with_body: bool,
     extra: Option<(&str, &str)>,
 ) {
-    let Status(text) = status;
+    let text = status.text();
     let body = format!(
         "<!doctype html>\n<meta charset=\"utf-8\">\n<title>{text}</title>\n\
          <h1>{text}</h1>\n<p>aemhttpd</p>\n"

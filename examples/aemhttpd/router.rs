@@ -1,8 +1,8 @@
 //! What a request is for: the routes of this server, and the methods of each.
 
-use crate::request::{Framing, Method, Request};
-use crate::response::Status;
-use crate::target::Target;
+use aem_examples::http::request::{Framing, Method, Request};
+use aem_examples::http::status::Status;
+use aem_examples::http::target::Target;
 
 /// Whom a request is for.
 #[derive(Debug, PartialEq)]

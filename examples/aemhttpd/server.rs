@@ -7,10 +7,11 @@
 use crate::connection::{Connection, Patience};
 use crate::dialogue::Service;
 use crate::log::Log;
-use crate::response::{self, Persistence, Status};
+use crate::response::{self, Persistence};
 use aem::net::TcpStream;
 use aem::time::{Tick, Ticks};
 use aem::{Control, Registration, ScopeHandle, State, WeakState};
+use aem_examples::http::status::Status;
 use slab::Slab;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

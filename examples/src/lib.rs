@@ -1,1 +1,3 @@
-//! The examples of `aem-rt` are the files beside this one.
+//! What the examples of `aem-rt` share. The examples themselves are in the directories beside this one.
+
+pub mod http;

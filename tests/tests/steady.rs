@@ -29,8 +29,8 @@ const ROUNDS: usize = 20;
 /// Those whose calls are not looked at, at both ends of the run.
 const MARGIN: usize = 5;
 
-/// What AEMhttpd does with a file; in debug builds the standard library asks whether what it closes is open.
-const FILE: &[&str] = &["openat2", "fstat", "newfstatat", "pread64", "close", "fcntl"];
+/// How AEMhttpd asks whether a file is still as it was, which it does once a millisecond at most.
+const LOOK: &[&str] = &["newfstatat", "fstatat64", "statx"];
 
 /// How the clients ask.
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +124,7 @@ impl Middle {
     }
 
     #[track_caller]
-    fn check(&self, keeper: Backend, manner: Manner, files: &[&str]) {
+    fn check(&self, keeper: Backend, manner: Manner, looks: &[&str]) {
         let responses = CONNECTIONS * (ROUNDS - 2 * MARGIN);
         assert_eq!(self.count(is_send), responses, "{self:?}");
         let receives = self.count(|call| call == "recvfrom");
@@ -143,12 +143,12 @@ impl Middle {
             Manner::Crowd => assert!(waits <= responses + few, "{self:?}"),
         }
         for (call, count) in &self.counts {
-            let is_file = files.contains(&call.as_str());
+            let is_look = looks.contains(&call.as_str());
             let is_known = is_send(call) || is_wait(call) || call == "recvfrom";
             // More may be in memory at once than ever before.
             let is_allocators = call == "brk" && *count <= few;
-            assert!(is_known || is_file || is_allocators, "{call}: {self:?}");
-            assert!(!is_file || *count == responses, "{call}: {self:?}");
+            assert!(is_known || is_look || is_allocators, "{call}: {self:?}");
+            assert!(!is_look || *count <= responses, "{call}: {self:?}");
         }
     }
 }
@@ -250,7 +250,7 @@ fn an_echo_server_waits_and_sends_and_does_nothing_else() {
 }
 
 #[test]
-fn aemhttpd_adds_only_what_a_file_takes() {
+fn aemhttpd_adds_at_most_a_look_at_its_file() {
     if let Some(why) = why_not() {
         return requirement::skip("strace", &why);
     }
@@ -265,7 +265,7 @@ fn aemhttpd_adds_only_what_a_file_takes() {
             run(&traced, &address, manner, request, length_of_page);
             let middle = Middle::of(&traced.end());
             println!("AEMhttpd on {}, {manner:?}: {middle:?}", keepers::name(keeper));
-            middle.check(keeper, manner, FILE);
+            middle.check(keeper, manner, LOOK);
         }
     }
 }

@@ -31,7 +31,7 @@ use pin_project_lite::pin_project;
 
 pub(super) use self::merging::Merge;
 pub(super) use self::operate::{Operate, Pauser};
-use self::rare::Rare;
+use self::rare::Beside;
 use super::face::{BoxFace, discard, fail_alone, report_if_lost};
 use super::{End, Next, Outcome};
 use crate::error::HandlerError;
@@ -95,7 +95,7 @@ pin_project! {
         #[pin]
         source: PinSlot<S>,
         face: Cell<Option<BoxFace<S::Item>>>,
-        rare: Cell<Option<Box<Rare<S::Item>>>>,
+        beside: Cell<Option<Box<Beside<S::Item>>>>,
         // Marks, and the number of events.
         word: Cell<u64>,
     }
@@ -107,7 +107,7 @@ impl<S: Stream + 'static> Core<S> {
         Core {
             source: PinSlot::new(source),
             face: Cell::new(Some(face)),
-            rare: Cell::new(None),
+            beside: Cell::new(None),
             word: Cell::new(HELD | plain),
         }
     }
@@ -404,12 +404,12 @@ impl<S: Stream + 'static> Core<S> {
     }
 
     fn has_on_end(&self) -> bool {
-        self.of_rare(|rare| rare.on_end.is_some())
+        self.of_beside(|beside| beside.on_end.is_some())
     }
 
     /// Calls `on_end`, if there is one.
     fn tell(&self) {
-        if let Some(on_end) = self.of_rare(|rare| rare.on_end.take())
+        if let Some(on_end) = self.of_beside(|beside| beside.on_end.take())
             && let Some(ending) = self.take_kept_ending()
         {
             let called = contain(|| on_end(&ending));
@@ -426,7 +426,7 @@ impl<S: Stream + 'static> Core<S> {
         {
             report(error);
         }
-        discard(self.of_rare(|rare| rare.membership.take()));
+        discard(self.of_beside(|beside| beside.membership.take()));
     }
 
     fn clear_source(self: Pin<&Self>) {
@@ -478,7 +478,7 @@ impl<S: Stream + 'static> Work for Core<S> {
         }
         self.clear_source();
         self.tell();
-        discard(self.of_rare(|rare| rare.on_end.take()));
+        discard(self.of_beside(|beside| beside.on_end.take()));
         self.show();
     }
 

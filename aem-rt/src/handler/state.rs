@@ -4,7 +4,7 @@
 //! ask for it twice all the same: code that runs inside a handler and calls [`State::with`], and code
 //! inside `with` that does so. They are told.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
@@ -41,25 +41,28 @@ pub struct WeakState<T> {
 
 struct Inner<T> {
     value: RefCell<T>,
-    /// Handlers that end with the state.
-    dependants: RefCell<Vec<Control>>,
+    dependants: Cell<Option<Box<Dependants>>>,
 }
+
+/// Handlers that end with a state. Most have none, which costs a word.
+#[derive(Default)]
+struct Dependants(Vec<Control>);
 
 impl<T> Drop for Inner<T> {
     fn drop(&mut self) {
-        for control in self.dependants.get_mut().drain(..) {
-            control.stop();
+        if let Some(dependants) = self.dependants.take() {
+            dependants.0.into_iter().for_each(|control| control.stop());
         }
     }
 }
 
 /// Dependants that have ended are forgotten when their number has doubled, and not before there are so many.
-const DEPENDANTS_MIN: usize = 16;
+const DEPENDANTS_MIN: usize = 4;
 
 impl<T: 'static> State<T> {
     /// Wraps a value.
     pub fn new(value: T) -> Self {
-        let (value, dependants) = (RefCell::new(value), RefCell::new(Vec::new()));
+        let (value, dependants) = (RefCell::new(value), Cell::new(None));
         State { inner: Rc::new(Inner { value, dependants }) }
     }
 
@@ -151,13 +154,14 @@ impl<T: 'static> WeakState<T> {
 
 impl<T> Inner<T> {
     fn depend(&self, control: Control) {
-        let mut dependants = self.dependants.borrow_mut();
+        let mut dependants = self.dependants.take().unwrap_or_default();
         let mut ended = Vec::new();
-        if dependants.len() == dependants.capacity() && dependants.len() >= DEPENDANTS_MIN {
-            ended = dependants.extract_if(.., |control| control.is_ended()).collect();
+        let all = &mut dependants.0;
+        if all.len() == all.capacity() && all.len() >= DEPENDANTS_MIN {
+            ended = all.extract_if(.., |control| control.is_ended()).collect();
         }
-        dependants.push(control);
-        drop(dependants);
+        all.push(control);
+        self.dependants.set(Some(dependants));
         drop(ended);
     }
 }

@@ -12,14 +12,14 @@ use std::ptr::NonNull;
 use crate::sync::{Cell, alloc, dealloc};
 
 /// Sizes are rounded up to a multiple of this, so that jobs of different types share pieces.
-const GRAIN: usize = 32;
+const GRAIN: usize = 16;
 
 /// Alignment of every piece that is kept.
 const ALIGN: usize = 16;
 
 /// There are so many lists; larger cells are not kept. Half a kilobyte holds most futures, and what takes
 /// longer to initialise than to allocate gains nothing.
-const CLASSES: usize = 16;
+const CLASSES: usize = 32;
 
 /// So much memory is kept at most: enough for a burst of a thousand small tasks, and less than one
 /// thread's stack touches.

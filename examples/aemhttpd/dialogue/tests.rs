@@ -11,7 +11,7 @@ pub(super) fn shipped() -> (Service, Vec<u8>, Vec<u8>) {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/aemhttpd/site"));
     let read = |name: &str| std::fs::read(root.join(name)).unwrap();
     let (site, log) = (Site::open(root).unwrap(), Log::new(Format::None));
-    (Service { site, log, requests: u64::MAX }, read("style.css"), read("primes.html"))
+    (Service { site, log, requests: u32::MAX }, read("style.css"), read("primes.html"))
 }
 
 fn new() -> Dialogue {
@@ -100,7 +100,7 @@ fn requests_of_one_packet_are_answered_in_one_write() {
     dialogue.advance(&site, STYLE.repeat(16).as_bytes(), &mut out);
     assert_eq!(text(&out.bytes).matches("HTTP/1.1 200 OK\r\n").count(), 16);
     assert!(out.bytes.len() > 16 * style.len() && !dialogue.waits(&out));
-    assert!(dialogue.unread.capacity() == 0, "an idle connection holds no buffer");
+    assert!(dialogue.begun.is_none(), "an idle connection holds no buffer");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn what_is_made_at_once_is_bounded() {
     let (answered, most, dialogue) = say(&site, input.as_bytes().chunks(64 * 1024));
     assert!(answered.len() > 2 * primes.len());
     assert!(most < BATCH + MAX_SMALL as usize, "{most}");
-    assert!(dialogue.unread.is_empty() && !dialogue.is_ending);
+    assert!(!dialogue.has_begun() && !dialogue.is_ending);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn after_bad_input_nothing_is_a_request() {
         assert!(said.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{said}");
         assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
         assert_eq!(said.matches("HTTP/1.1").count(), 1, "{said}");
-        assert!(dialogue.is_over() && dialogue.unread.is_empty());
+        assert!(dialogue.is_over() && !dialogue.has_begun());
     }
 }
 
@@ -201,5 +201,5 @@ fn who_waits_with_a_body_is_told_to_go_on_and_gets_it_back() {
     // One that comes at once is not told.
     let (said, ..) = say(&site, [[head, "hello"].concat().as_bytes()]);
     assert!(text(&said).starts_with("HTTP/1.1 200 OK\r\n"), "{}", text(&said));
-    assert!(dialogue.pending.is_none() && dialogue.unread.capacity() == 0, "nothing is kept");
+    assert!(dialogue.begun.is_none(), "nothing is kept");
 }

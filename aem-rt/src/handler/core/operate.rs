@@ -105,7 +105,7 @@ impl<S: Stream + 'static> Operate for Core<S> {
                 report_if_lost(called);
             }
         } else {
-            discard(self.rarely(|rare| rare.on_end.replace(on_end)));
+            discard(self.beside(|beside| beside.on_end.replace(on_end)));
         }
     }
 
@@ -113,7 +113,7 @@ impl<S: Stream + 'static> Operate for Core<S> {
         if self.has(VISIBLE) {
             discard(membership);
         } else {
-            discard(self.rarely(|rare| rare.membership.replace(membership)));
+            discard(self.beside(|beside| beside.membership.replace(membership)));
         }
     }
 

@@ -1,4 +1,4 @@
-//! What few registrations have: it costs the others a word.
+//! What some registrations have, and what few have: each costs the others a word.
 //!
 //! What is in here is a user's, so that it is moved in and out with nothing else going on, and used and
 //! dropped after that (OUTSIDE).
@@ -11,13 +11,24 @@ use super::super::scope::Membership;
 use super::merging::{Kept, Merge};
 use super::{Core, Ending, MERGING, OnEnd, SUCCEEDED};
 
-/// What few have while they run. It costs the others a word.
+/// What some have beside their handler.
+pub(super) struct Beside<I> {
+    pub(super) on_end: Option<OnEnd>,
+    pub(super) membership: Option<Membership>,
+    rare: Option<Box<Rare<I>>>,
+}
+
+impl<I> Default for Beside<I> {
+    fn default() -> Self {
+        Beside { on_end: None, membership: None, rare: None }
+    }
+}
+
+/// What few have.
 pub(super) struct Rare<I> {
     /// The handler that follows when the event in progress has ended.
     pub(super) successor: Option<BoxFace<I>>,
     pub(super) ending: Option<Ending>,
-    pub(super) on_end: Option<OnEnd>,
-    pub(super) membership: Option<Membership>,
     /// What makes one event of two.
     pub(super) merge: Option<Merge<I>>,
     /// What it adds to.
@@ -31,8 +42,6 @@ impl<I> Default for Rare<I> {
         Rare {
             successor: None,
             ending: None,
-            on_end: None,
-            membership: None,
             merge: None,
             kept: None,
             supervisor: None,
@@ -42,20 +51,30 @@ impl<I> Default for Rare<I> {
 }
 
 impl<S: Stream + 'static> Core<S> {
-    /// Has `act` move something in or out of the rare parts; what it takes is used after that.
-    pub(super) fn rarely<R>(&self, act: impl FnOnce(&mut Rare<S::Item>) -> R) -> R {
-        let mut rare = self.rare.take().unwrap_or_default();
-        let result = act(&mut rare);
-        self.rare.set(Some(rare));
+    /// Has `act` move something in or out of what is beside the handler; what it takes is used after that.
+    pub(super) fn beside<R>(&self, act: impl FnOnce(&mut Beside<S::Item>) -> R) -> R {
+        let mut beside = self.beside.take().unwrap_or_default();
+        let result = act(&mut beside);
+        self.beside.set(Some(beside));
         result
     }
 
     /// The same to take something out, or to look whether it is there.
-    pub(super) fn of_rare<R: Default>(&self, act: impl FnOnce(&mut Rare<S::Item>) -> R) -> R {
-        let Some(mut rare) = self.rare.take() else { return R::default() };
-        let result = act(&mut rare);
-        self.rare.set(Some(rare));
+    pub(super) fn of_beside<R: Default>(&self, act: impl FnOnce(&mut Beside<S::Item>) -> R) -> R {
+        let Some(mut beside) = self.beside.take() else { return R::default() };
+        let result = act(&mut beside);
+        self.beside.set(Some(beside));
         result
+    }
+
+    /// As [`beside`](Self::beside), for the rare parts of it.
+    pub(super) fn rarely<R>(&self, act: impl FnOnce(&mut Rare<S::Item>) -> R) -> R {
+        self.beside(|beside| act(beside.rare.get_or_insert_default()))
+    }
+
+    /// As [`of_beside`](Self::of_beside), for the rare parts of it.
+    pub(super) fn of_rare<R: Default>(&self, act: impl FnOnce(&mut Rare<S::Item>) -> R) -> R {
+        self.of_beside(|beside| beside.rare.as_mut().map_or_else(R::default, |rare| act(rare)))
     }
 
     #[cold]

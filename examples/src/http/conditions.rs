@@ -4,14 +4,14 @@
 //! the RFC gives: is it still what the client takes it for, has it not got it already, and which parts of
 //! it are wanted. What cannot be read is no condition.
 
-use crate::limits::MAX_RANGES;
+use super::limits::MAX_RANGES;
 use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The fields that have a say, as they stood there.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Conditions<'a> {
+pub struct Conditions<'a> {
     if_match: Vec<&'a [u8]>,
     if_none_match: Vec<&'a [u8]>,
     if_modified_since: Option<&'a [u8]>,
@@ -22,7 +22,8 @@ pub(crate) struct Conditions<'a> {
 
 /// What is to be answered.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
+    /// All of it.
     Whole,
     /// These parts, none of which is empty.
     Parts(Vec<Range<u64>>),
@@ -36,9 +37,11 @@ pub(crate) enum Verdict {
 
 /// What a file is told apart by: its time to the nanosecond and its length.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Tag {
-    pub(crate) modified: SystemTime,
-    pub(crate) length: u64,
+pub struct Tag {
+    /// When it was changed last.
+    pub modified: SystemTime,
+    /// Its bytes.
+    pub length: u64,
 }
 
 impl fmt::Display for Tag {
@@ -50,7 +53,7 @@ impl fmt::Display for Tag {
 
 impl<'a> Conditions<'a> {
     /// Takes in a field, if it is one of these.
-    pub(crate) fn note(&mut self, name: &str, value: &'a [u8]) {
+    pub fn note(&mut self, name: &str, value: &'a [u8]) {
         let place = match name.len() {
             5 if name.eq_ignore_ascii_case("range") => &mut self.range,
             8 if name.eq_ignore_ascii_case("if-range") => &mut self.if_range,
@@ -66,7 +69,7 @@ impl<'a> Conditions<'a> {
     }
 
     /// Judges a file, in the order of section 13.2.2.
-    pub(crate) fn judge(&self, tag: Tag, is_get: bool) -> Verdict {
+    pub fn judge(&self, tag: Tag, is_get: bool) -> Verdict {
         let own = if *self == Conditions::default() { String::new() } else { tag.to_string() };
         let seconds =
             |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

@@ -7,12 +7,12 @@
 //! judged is what is opened. So there is no second spelling of `..` that only the file system
 //! would understand. (The kernel holds the line as well: see `files`.)
 
-use crate::request::Method;
-use crate::response::Status;
+use super::request::Method;
+use super::status::Status;
 
 /// What a request is about.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Target<'a> {
+pub enum Target<'a> {
     /// A path, as it stood there, without the query.
     Path(&'a str),
     /// `*`: the server itself.
@@ -26,7 +26,7 @@ impl<'a> Target<'a> {
     ///
     /// `BadRequest` for one that is none or not for this method; `MisdirectedRequest` for one that
     /// is to be had by TLS only.
-    pub(crate) fn read(target: &'a [u8], method: Method) -> Result<Target<'a>, Status> {
+    pub fn read(target: &'a [u8], method: Method) -> Result<Target<'a>, Status> {
         let Ok(target) = std::str::from_utf8(target) else { return Err(Status::BAD_REQUEST) };
         if target == "*" && method == Method::Options {
             return Ok(Target::Server);
@@ -66,7 +66,7 @@ impl<'a> Target<'a> {
 }
 
 /// What to say to a CONNECT: nothing of the kind is done here, if it is one.
-pub(crate) fn refuse_authority(target: &[u8]) -> Status {
+pub fn refuse_authority(target: &[u8]) -> Status {
     let has_port = target.rsplit(|&byte| byte == b':').next().is_some_and(|port| {
         !port.is_empty() && port.len() < target.len() && port.iter().all(u8::is_ascii_digit)
     });
@@ -74,7 +74,7 @@ pub(crate) fn refuse_authority(target: &[u8]) -> Status {
 }
 
 /// Whether this is a host, perhaps with a port (RFC 3986, 3.2.2). One without a name is one, too.
-pub(crate) fn is_host(value: &[u8]) -> bool {
+pub fn is_host(value: &[u8]) -> bool {
     let Ok(value) = std::str::from_utf8(value) else { return false };
     let (is_name, port) = match value.strip_prefix('[') {
         Some(literal) => match literal.split_once(']') {
@@ -124,7 +124,7 @@ fn is_of_uri(text: &str, others: &[u8]) -> bool {
 ///
 /// `BadRequest` for NUL, and for `..` in any spelling: clients resolve it before they ask, so whoever
 /// sends it is up to something.
-pub(crate) fn path(target: &str) -> Result<Vec<u8>, Status> {
+pub fn path(target: &str) -> Result<Vec<u8>, Status> {
     let decoded = percent_decoded(target)?;
     if decoded.contains(&0) {
         return Err(Status::BAD_REQUEST);
@@ -148,7 +148,7 @@ pub(crate) fn path(target: &str) -> Result<Vec<u8>, Status> {
 }
 
 /// Where a directory asked for without its last `/` is really found.
-pub(crate) fn as_directory(target: &str) -> String {
+pub fn as_directory(target: &str) -> String {
     // A location that begins with two slashes would name another host.
     format!("/{}/", target.trim_start_matches('/'))
 }

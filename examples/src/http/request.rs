@@ -8,14 +8,14 @@
 //! What one reader takes for a body and another for a request is how requests are smuggled. So
 //! whatever could be read in two ways is refused.
 
-use crate::conditions::Conditions;
-use crate::limits::{MAX_BLANKS, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_METHOD};
-use crate::response::Status;
-use crate::target::{self, Target};
+use super::conditions::Conditions;
+use super::limits::{MAX_BLANKS, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_METHOD};
+use super::status::Status;
+use super::target::{self, Target};
 
 /// What the bytes received so far are.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Parsed<'a> {
+pub enum Parsed<'a> {
     /// The beginning of a request.
     Partial,
     /// A request, and the length of its head.
@@ -26,26 +26,35 @@ pub(crate) enum Parsed<'a> {
 
 /// A request with everything the server needs to know of it.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Request<'a> {
+pub struct Request<'a> {
     /// The whole request line.
-    pub(crate) line: &'a str,
-    pub(crate) method: Method,
-    pub(crate) target: Target<'a>,
+    pub line: &'a str,
+    /// What is to be done.
+    pub method: Method,
+    /// With what.
+    pub target: Target<'a>,
     /// Whether the client speaks HTTP/1.0 and has to be told that the connection stays open.
-    pub(crate) is_http_1_0: bool,
+    pub is_http_1_0: bool,
     /// Whether the client may send another request on this connection.
-    pub(crate) keep_alive: bool,
-    pub(crate) framing: Framing,
+    pub keep_alive: bool,
+    /// Where its body ends.
+    pub framing: Framing,
     /// Whether the client waits for our word before it sends the body.
-    pub(crate) expects: bool,
-    pub(crate) conditions: Conditions<'a>,
+    pub expects: bool,
+    /// What the client has already, or wants of it.
+    pub conditions: Conditions<'a>,
 }
 
+/// What is to be done (RFC 9110, 9.3).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Method {
+pub enum Method {
+    /// Give me it.
     Get,
+    /// Tell me of it.
     Head,
+    /// Take this.
     Post,
+    /// Say what can be done.
     Options,
     /// A method that is known, and for nothing here.
     Other,
@@ -53,15 +62,17 @@ pub(crate) enum Method {
 
 /// Where a body ends (RFC 9112, 6).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Framing {
+pub enum Framing {
     /// There is none.
     None,
+    /// Behind so many bytes.
     Length(u64),
+    /// Behind the last of its chunks.
     Chunked,
 }
 
 /// Looks at the bytes received so far, which begin where the last request ended.
-pub(crate) fn parse(bytes: &[u8]) -> Parsed<'_> {
+pub fn parse(bytes: &[u8]) -> Parsed<'_> {
     match read(bytes) {
         Ok(Some((request, length))) => Parsed::Complete(request, length),
         Ok(None) if bytes.len() >= MAX_HEAD => Parsed::Refused(Status::FIELDS_TOO_LARGE),
@@ -100,7 +111,7 @@ fn read(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
 
 /// The first line of some bytes and its length with its end, which is CRLF and nothing else: a
 /// lone CR or LF is what readers disagree about. None if there is no end yet.
-pub(crate) fn line(
+pub fn line(
     bytes: &[u8],
     limit: usize,
     too_long: Status,
@@ -291,7 +302,7 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Whether a byte may stand in a method or a field name (9110, 5.6.2).
-pub(crate) fn is_token(byte: u8) -> bool {
+pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

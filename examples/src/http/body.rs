@@ -5,13 +5,13 @@
 //! chunk's size is hexadecimal digits, its line ends with CRLF, and so does its data. What comes beside
 //! the data, extensions and trailers, is looked at and thrown away: it changes nothing, and is bounded.
 
-use crate::limits::{MAX_BODY, MAX_CHUNK_LINE, MAX_CHUNK_LINES};
-use crate::request::{Framing, is_token, line};
-use crate::response::Status;
+use super::limits::{MAX_BODY, MAX_CHUNK_LINE, MAX_CHUNK_LINES};
+use super::request::{Framing, is_token, line};
+use super::status::Status;
 
 /// A body that is being read.
 #[derive(Debug)]
-pub(crate) struct Body {
+pub struct Body {
     place: Place,
     /// Bytes of data that may still come.
     room: u64,
@@ -37,10 +37,12 @@ enum Place {
 
 /// What a step has come to.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Step<'a> {
+pub enum Step<'a> {
+    /// A piece of the content.
     Data(&'a [u8]),
     /// What is there is not enough for a step.
     Wait,
+    /// There is no more.
     End,
 }
 
@@ -50,7 +52,7 @@ impl Body {
     /// # Errors
     ///
     /// `ContentTooLarge` if it is known to be.
-    pub(crate) fn new(framing: Framing) -> Result<Body, Status> {
+    pub fn new(framing: Framing) -> Result<Body, Status> {
         let place = match framing {
             Framing::None | Framing::Length(0) => Place::End,
             Framing::Length(length) if length > MAX_BODY => return Err(Status::CONTENT_TOO_LARGE),
@@ -61,7 +63,7 @@ impl Body {
     }
 
     /// Whether nothing more comes.
-    pub(crate) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.place == Place::End
     }
 
@@ -70,7 +72,7 @@ impl Body {
     /// # Errors
     ///
     /// What to answer. Where the body ends is then unknown.
-    pub(crate) fn read<'a>(&mut self, input: &mut &'a [u8]) -> Result<Step<'a>, Status> {
+    pub fn read<'a>(&mut self, input: &mut &'a [u8]) -> Result<Step<'a>, Status> {
         loop {
             match self.place {
                 Place::End => return Ok(Step::End),
