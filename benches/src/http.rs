@@ -183,3 +183,6 @@ fn serve(name: &str, page: &str) -> io::Result<std::convert::Infallible> {
     serve(listener, page)?;
     Err(io::Error::other("it ended by itself"))
 }
+
+#[cfg(test)]
+mod tests;

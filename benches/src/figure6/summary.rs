@@ -22,7 +22,7 @@ pub fn print(records: &Records) {
     print_weights(records);
 }
 
-/// One figure by server and number of idle connections, and how it grows.
+/// The median and quartiles of one figure by server and number of idle connections, and how it grows.
 fn print_over_idle(records: &Records, title: &str, one: fn(&Record) -> f64) {
     let steps = records.steps();
     let (Some(least), Some(most)) = (steps.first(), steps.last()) else { return };
@@ -30,12 +30,12 @@ fn print_over_idle(records: &Records, title: &str, one: fn(&Record) -> f64) {
     print!("| idle connections");
     steps.iter().for_each(|idle| print!(" | {idle}"));
     println!(" | {most} × {least} | 95 % | % for each {FOR} idle | 95 % |");
-    println!("|-|{}-|-|-|-|", "-:|".repeat(steps.len()));
+    println!("|-|{}-|-|-|-|", "-|".repeat(steps.len()));
     for server in records.servers() {
         print!("| {server}");
         for idle in &steps {
-            let figures = records.figures(server, *idle, one);
-            print!(" | {}", tell(quartiles(&figures)[1]));
+            let [low, middle, high] = quartiles(&records.figures(server, *idle, one)).map(tell);
+            print!(" | {middle} ({low} to {high})");
         }
         let growth = Spread::of(&growths(records, server, one));
         let slope = Spread::of(&slopes(records, server, one));

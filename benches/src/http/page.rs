@@ -192,4 +192,4 @@ pub fn request(target: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,29 +1,15 @@
 //! Tests of what a connection owes for what came.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
-use std::thread;
-
+use super::super::page::tests::page;
 use super::*;
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nDate: Fri, 27 Nov 2026 16:48:36 GMT\r\n\
                       Content-Length: 5\r\n\r\nhello";
 const ASKED: &str = "GET /p HTTP/1.1\r\nHost: a\r\n\r\n";
 
-fn page() -> Page {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let (mut stream, _peer) = listener.accept().unwrap();
-        let _ = stream.read(&mut [0; 1_024]).unwrap();
-        stream.write_all(ANSWER.as_bytes()).unwrap();
-    });
-    Page::fetch(address, "p").unwrap()
-}
-
 #[test]
 fn each_whole_request_is_owed_one_answer() {
-    let (page, three) = (page(), ASKED.repeat(3));
+    let (page, three) = (page(ANSWER), ASKED.repeat(3));
     for piece in 1..three.len() {
         let mut connection = Connection::default();
         for bytes in three.as_bytes().chunks(piece) {
@@ -36,7 +22,7 @@ fn each_whole_request_is_owed_one_answer() {
 
 #[test]
 fn what_is_not_for_the_page_is_refused() {
-    let page = page();
+    let page = page(ANSWER);
     for wrong in ["HEAD /p HTTP/1.1", "GET /q HTTP/1.1", "", "GET"] {
         let asked = format!("{wrong}\r\nHost: a\r\n\r\n");
         Connection::default().hear(&page, asked.as_bytes()).unwrap_err();

@@ -10,7 +10,8 @@ use super::*;
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nServer: x\r\nDate: Fri, 27 Nov 2026 16:48:36 GMT\r\n\
                       Content-Length: 5\r\n\r\nhello";
 
-fn page(answer: &str) -> Page {
+/// One that was not fetched.
+pub(in crate::http) fn page(answer: &str) -> Page {
     let head = head_length(answer.as_bytes()).unwrap();
     Page::of_head("/p".to_owned(), answer.as_bytes().to_vec(), head).unwrap()
 }
