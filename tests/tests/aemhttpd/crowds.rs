@@ -216,3 +216,38 @@ fn a_big_file_for_a_slow_reader_is_never_in_memory() {
         println!("{backend}: {read} bytes read, memory {before} kB, at most {most} kB");
     }
 }
+
+#[test]
+fn out_of_descriptors_it_serves_those_it_has_and_the_others_later() {
+    const LIMIT: usize = 40;
+    for backend in keepers::both().into_iter().map(keepers::name) {
+        let server = Server::start_with_descriptors(LIMIT, &["--backend", backend]);
+        assert_eq!(Client::new(server.connect()).get("/").status, 200);
+        let mut clients: Vec<_> = (0..2 * LIMIT).map(|_| Client::new(server.connect())).collect();
+        for client in &mut clients {
+            client.send(get("/"));
+        }
+        // A page in memory needs no descriptor; those behind the limit wait in the listener's queue.
+        let before = server.processor_time();
+        thread::sleep(Duration::from_millis(500));
+        let used = server.processor_time() - before;
+        assert!(used < Duration::from_millis(250), "{backend}: it spins, {used:?} of 500 ms");
+        let is_full = |client: &Client| {
+            let stream = client.stream();
+            stream.set_nonblocking(true).unwrap();
+            let has_answer = stream.peek(&mut [0]).is_ok();
+            stream.set_nonblocking(false).unwrap();
+            !has_answer
+        };
+        let (waiting, served): (Vec<_>, Vec<_>) = clients.into_iter().partition(is_full);
+        assert!(served.len() > LIMIT / 2 && waiting.len() >= LIMIT, "{backend}: {}", served.len());
+        for mut client in served {
+            assert_eq!(client.answer().status, 200);
+            // A big page needs one more, and there is none.
+            assert_eq!(client.get("/primes.html").status, 503, "{backend}");
+        }
+        for mut client in waiting {
+            assert_eq!(client.answer().status, 200, "{backend}");
+        }
+    }
+}

@@ -1,8 +1,9 @@
 //! The built example as a child process, ended on every path by its own pid.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,7 +27,25 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the server on a free port with these flags besides.
     pub(crate) fn start(flags: &[&str]) -> Server {
-        let mut child = command(flags).args(["--listen", "127.0.0.1:0"]).spawn().unwrap();
+        Server::of(command(flags))
+    }
+
+    /// The same with so many descriptors.
+    pub(crate) fn start_with_descriptors(limit: usize, flags: &[&str]) -> Server {
+        let mut command = command(flags);
+        let limit = libc::rlimit { rlim_cur: limit as u64, rlim_max: limit as u64 };
+        let set = move || {
+            // SAFETY: it reads what it is given, which lives.
+            let failed = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+            if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        };
+        // SAFETY: between fork and exec it makes one system call, with a number of its own.
+        unsafe { command.pre_exec(set) };
+        Server::of(command)
+    }
+
+    fn of(mut command: Command) -> Server {
+        let mut child = command.args(["--listen", "127.0.0.1:0"]).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
@@ -76,6 +95,13 @@ impl Server {
         self.stdout.read_to_string(&mut rest).unwrap();
         assert!(wait(&mut self.child).success());
         rest
+    }
+
+    /// The processor time that it has had.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let path = format!("/proc/{}/schedstat", self.child.id());
+        let nanos = fs::read_to_string(path).unwrap();
+        Duration::from_nanos(nanos.split(' ').next().unwrap().parse().unwrap())
     }
 
     /// How many descriptors it has open.
