@@ -11,7 +11,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
-use crate::echo::kernel;
+use crate::kernel;
 use crate::meter::Meter;
 
 /// The largest datagram there is room for.

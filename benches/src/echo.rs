@@ -9,17 +9,17 @@ pub mod generator;
 pub mod hand_epoll;
 pub mod hand_uring;
 pub mod idle;
-pub mod kernel;
-pub mod latency;
-pub mod provided;
 pub mod runtimes;
 pub mod visitors;
 
-use std::io::{self, Write};
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsRawFd;
 
 use visitors::Visitors;
+
+use crate::interface::Interface;
+use crate::{kernel, server};
 
 /// More are refused: the ring's table of files is made for so many, and so are the usual limits.
 pub const MOST_CONNECTIONS: usize = 1_000;
@@ -30,25 +30,6 @@ pub const BUFFER: usize = 32 << 10;
 
 /// As many may connect before the server has accepted the first.
 const BACKLOG: libc::c_int = 1_024;
-
-/// Which interface of the kernel's a server waits by, and so which loop it is compared with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interface {
-    /// System calls, and `epoll` to know when.
-    Epoll,
-    /// A ring of requests and a ring of answers.
-    Uring,
-}
-
-impl Interface {
-    /// The loop written by hand for it.
-    pub fn yardstick(self) -> &'static str {
-        match self {
-            Interface::Epoll => "hand-epoll",
-            Interface::Uring => "hand-uring",
-        }
-    }
-}
 
 /// A server that can be measured.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +88,5 @@ pub fn named(name: &str) -> Option<Contender> {
 
 /// Says where the server listens, when nothing can keep it from serving any more.
 fn announce(listener: &TcpListener) -> io::Result<()> {
-    let mut out = io::stdout();
-    writeln!(out, "tcp://{}/", listener.local_addr()?)?;
-    out.flush()
+    server::announce("tcp", listener)
 }

@@ -5,15 +5,24 @@
 //! contenders, each round begins with another one, and what is compared is the median of the ratios
 //! within rounds. So whatever else the machine does meets all of them.
 
+pub mod accounts;
 pub mod contenders;
 pub mod datagrams;
 pub mod echo;
+pub mod figure6;
 pub mod floor;
-pub mod hyper_server;
+pub mod http;
+pub mod interface;
+pub mod kernel;
+pub mod latency;
 pub mod meter;
+pub mod noise;
+pub mod provided;
+pub mod ring;
 pub mod rounds;
 pub mod scale;
 pub mod server;
+pub mod spread;
 pub mod timers;
 pub mod workloads;
 pub mod wrk;

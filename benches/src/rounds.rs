@@ -3,6 +3,9 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::noise::{self, Watch};
+use crate::spread::Spread;
+
 /// Somebody who can be measured: a name, and one round of work that answers with its cost, or with
 /// several figures in a struct.
 pub struct Contender<'a, F = f64> {
@@ -43,17 +46,23 @@ impl<F> Series<F> {
     }
 }
 
-/// Lets each contender have its round, `rounds` times, beginning with another one each time.
+/// Lets each contender have its round, `rounds` times, beginning with another one each time. Says
+/// so if the machine was not theirs alone.
 pub fn interleave<F>(rounds: usize, contenders: Vec<Contender<'_, F>>) -> Vec<Series<F>> {
     let series = |name: &str| Series { name: name.to_owned(), figures: Vec::new() };
     let mut field: Vec<_> =
         contenders.into_iter().map(|contender| (series(contender.name), contender)).collect();
+    let mut noises = Vec::new();
     for round in 0..rounds {
         let mut out = Vec::new();
         for place in 0..field.len() {
             let at = (round + place) % field.len();
             let (series, contender) = &mut field[at];
-            match catch_unwind(AssertUnwindSafe(|| (contender.round)())) {
+            let watch = Watch::start();
+            let figure = catch_unwind(AssertUnwindSafe(|| (contender.round)()));
+            // Where it cannot be known it is not said.
+            noises.extend(watch.and_then(|watch| watch.stop()));
+            match figure {
                 Ok(Ok(figure)) => series.figures.push(figure),
                 Ok(Err(error)) => {
                     println!("SKIPPED {}: {error}", contender.name);
@@ -68,6 +77,7 @@ pub fn interleave<F>(rounds: usize, contenders: Vec<Contender<'_, F>>) -> Vec<Se
         out.sort_unstable();
         out.iter().rev().for_each(|at| drop(field.remove(*at)));
     }
+    noise::warn(&noises);
     field.into_iter().map(|(series, _)| series).collect()
 }
 
@@ -104,14 +114,10 @@ pub fn print(title: &str, unit: &str, best: Best, series: &[Series], bases: &[&s
             tell(best)
         );
         for base in bases {
-            match series.iter().find(|series| series.name == *base) {
-                Some(base) if base.figures.len() == own.figures.len() => {
-                    let pairs = own.figures.iter().zip(&base.figures);
-                    let ratios: Vec<f64> = pairs.map(|(own, base)| own / base).collect();
-                    let [low, middle, high] = quartiles(&ratios);
-                    print!(" {middle:.2} ({low:.2} to {high:.2}) |");
-                }
-                _ => print!(" |"),
+            let base = series.iter().find(|series| series.name == *base);
+            match base.and_then(|base| Spread::of_ratios(own, base)) {
+                Some(spread) => print!(" {spread} |"),
+                None => print!(" |"),
             }
         }
         println!();

@@ -5,12 +5,14 @@
 //! counts it.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::accounts::{self, Memory};
 
 /// The core of all servers. Only one is busy at a time.
 pub const SERVER_CORE: usize = 0;
@@ -21,11 +23,15 @@ pub const CLIENT_CORE: usize = 1;
 /// How long a server may take to come or to go.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long an answer may take, outside of what is measured.
-const ANSWER: Duration = Duration::from_secs(10);
+/// What nginx may have. It makes room for all of them when it starts, and ends idle ones when it has
+/// room for fewer than a sixteenth more.
+const MOST_CONNECTIONS: usize = 19_900;
 
 /// Between two looks at what is to come.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// Until the scheduler has accounted for a server that sleeps: a tick of its clock, and more.
+const SETTLE: Duration = Duration::from_millis(10);
 
 /// Holds this thread, and the processes it starts from now on, to one core.
 ///
@@ -54,13 +60,15 @@ pub fn on_server_core<T>(start: impl FnOnce() -> T) -> T {
     started
 }
 
-/// Of a process, in kilobytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Memory {
-    /// All that is in memory: its own, what it shares, the touched pages of the program.
-    pub resident: u64,
-    /// What it has allocated and written to.
-    pub anonymous: u64,
+/// Says on standard output where this process listens, as [`Server::start`] wants to hear it.
+///
+/// # Errors
+///
+/// Nobody can hear it.
+pub fn announce(scheme: &str, listener: &TcpListener) -> io::Result<()> {
+    let mut out = io::stdout();
+    writeln!(out, "{scheme}://{}/", listener.local_addr()?)?;
+    out.flush()
 }
 
 /// A server that runs, and ends with this.
@@ -133,32 +141,28 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// It has ended, or this kernel does not count.
+    /// As of [`accounts::cpu_nanos`].
     pub fn cpu_nanos(&self) -> io::Result<u64> {
-        let own = self.process.id();
-        let mut sum = cpu_nanos_of(own)?;
-        for child in children_of(own)? {
-            sum += cpu_nanos_of(child)?;
-        }
-        Ok(sum)
+        accounts::cpu_nanos(self.process.id())
     }
 
-    /// The memory it has now, without that of its children.
+    /// The same of one that sleeps now, once the scheduler has accounted for that.
     ///
     /// # Errors
     ///
-    /// It has ended, or `/proc` is not there.
+    /// As of [`accounts::cpu_nanos`].
+    pub fn settled_cpu_nanos(&self) -> io::Result<u64> {
+        thread::sleep(SETTLE);
+        self.cpu_nanos()
+    }
+
+    /// The memory it has now, with that of its children.
+    ///
+    /// # Errors
+    ///
+    /// As of [`accounts::memory`].
     pub fn memory(&self) -> io::Result<Memory> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let kilobytes = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let number = line.and_then(|line| line.split_whitespace().next());
-            number.and_then(|number| number.parse().ok())
-        };
-        match (kilobytes("VmRSS:"), kilobytes("RssAnon:")) {
-            (Some(resident), Some(anonymous)) => Ok(Memory { resident, anonymous }),
-            _ => Err(io::Error::other("a status without its memory")),
-        }
+        accounts::memory(self.process.id())
     }
 
     /// Waits for one that ends by itself, and for those who watch it.
@@ -177,24 +181,6 @@ impl Server {
                 }
                 None => thread::sleep(LOOK),
             }
-        }
-    }
-
-    /// The body it answers to a GET of `/NAME`.
-    ///
-    /// # Errors
-    ///
-    /// The connection's, and an answer that is not 200.
-    pub fn get(&self, name: &str) -> io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect(self.address)?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        write!(stream, "GET /{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-        match end {
-            Some(end) if answer.starts_with(b"HTTP/1.1 200 ") => Ok(answer.split_off(end + 4)),
-            _ => Err(io::Error::other(format!("no page for /{name}"))),
         }
     }
 
@@ -230,7 +216,7 @@ fn nginx_configuration(address: SocketAddr, root: &Path) -> String {
     let root = root.display();
     format!(
         "{user} daemon off; worker_processes 1; pid nginx.pid; error_log stderr;
-        events {{ worker_connections 1024; }}
+        events {{ worker_connections {MOST_CONNECTIONS}; }}
         http {{
             access_log off; sendfile on; default_type text/html;
             keepalive_timeout 1h; keepalive_requests 1000000000;
@@ -239,21 +225,4 @@ fn nginx_configuration(address: SocketAddr, root: &Path) -> String {
             server {{ listen {address}; root \"{root}\"; }}
         }}\n"
     )
-}
-
-/// The sum over the threads of a process.
-fn cpu_nanos_of(process: u32) -> io::Result<u64> {
-    let mut sum = 0;
-    for task in fs::read_dir(format!("/proc/{process}/task"))? {
-        let figures = fs::read_to_string(task?.path().join("schedstat"))?;
-        let nanos = figures.split_whitespace().next().and_then(|nanos| nanos.parse::<u64>().ok());
-        sum += nanos.ok_or_else(|| io::Error::other("schedstat without a figure"))?;
-    }
-    Ok(sum)
-}
-
-/// Those that its main thread started.
-fn children_of(process: u32) -> io::Result<Vec<u32>> {
-    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"))?;
-    Ok(children.split_whitespace().filter_map(|child| child.parse().ok()).collect())
 }

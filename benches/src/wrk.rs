@@ -23,14 +23,21 @@ pub fn is_there() -> bool {
     Command::new("wrk").output().is_ok()
 }
 
-/// Asks for `url` on [`CONNECTIONS`] connections for so long.
+/// Has it send several requests at once.
+const PIPELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/wrk/pipeline.lua");
+
+/// Asks for `url` on [`CONNECTIONS`] connections for so long, with so many requests at once on each.
 ///
 /// # Errors
 ///
 /// It does not run, or says what is not understood here.
-pub fn run(url: &str, seconds: u64) -> io::Result<Report> {
+pub fn run(url: &str, seconds: u64, pipeline: usize) -> io::Result<Report> {
     let mut command = Command::new("wrk");
-    command.args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s"), url]);
+    command.args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}s")]);
+    match pipeline {
+        2.. => command.args(["-s", PIPELINE, url, "--", &pipeline.to_string()]),
+        _ => command.arg(url),
+    };
     let output = command.output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     read(&text).ok_or_else(|| {

@@ -20,9 +20,11 @@ use std::time::Duration;
 use aem_benches::echo::count::{self, Counted, Load};
 use aem_benches::echo::generator::{Generator, Limit};
 use aem_benches::echo::idle::{self, Weight};
-use aem_benches::echo::{CONTENDERS, Contender, MOST_CONNECTIONS, kernel, named};
+use aem_benches::echo::{CONTENDERS, Contender, MOST_CONNECTIONS, named};
+use aem_benches::kernel;
 use aem_benches::rounds::{self, Arguments, Series, interleave, quartiles, tell};
 use aem_benches::server::{CLIENT_CORE, SERVER_CORE, Server, hold_to_core, on_server_core};
+use aem_benches::spread::Spread;
 
 /// This program's own first word, with which it is a server, and the one with which it then ends
 /// when its last visitor has gone.
@@ -38,9 +40,6 @@ const SECONDS_QUICKLY: f64 = 0.3;
 
 /// A round is preceded by a part of itself that is not measured.
 const WARM_UP: f64 = 0.2;
-
-/// Until the scheduler has accounted for a server that sleeps: a tick of its clock, and more.
-const SETTLE: Duration = Duration::from_millis(10);
 
 /// Messages on each connection when it is seen whether a server echoes.
 const CHECKED: u64 = 8;
@@ -216,13 +215,9 @@ impl Wish {
     fn round(&self, server: &Server, load: Load) -> io::Result<Figures> {
         let mut generator = Generator::connect(server.address(), load.connections, load.size)?;
         generator.run(Limit::Time(Duration::from_secs_f64(self.seconds * WARM_UP)))?;
-        let settled_cpu_nanos = || {
-            std::thread::sleep(SETTLE);
-            server.cpu_nanos()
-        };
-        let before = settled_cpu_nanos()?;
+        let before = server.settled_cpu_nanos()?;
         let report = generator.run(Limit::Time(Duration::from_secs_f64(self.seconds)))?;
-        let nanos = settled_cpu_nanos()? - before;
+        let nanos = server.settled_cpu_nanos()? - before;
         let memory = server.memory()?;
         generator.finish()?;
         Ok(Figures {
@@ -275,16 +270,11 @@ fn print(load: Load, all: &[Series<Figures>]) {
         let yardstick = named(&own.name).map(|contender| contender.interface.yardstick());
         let hand = all.iter().find(|series| Some(series.name.as_str()) == yardstick);
         let median = |one: fn(&Figures) -> f64| tell(quartiles(&own.of(one).figures)[1]);
-        let ratio = |one: fn(&Figures) -> f64| match hand {
-            Some(hand) if hand.name != own.name && hand.figures.len() == own.figures.len() => {
-                let (own, hand) = (own.of(one).figures, hand.of(one).figures);
-                let ratios: Vec<f64> =
-                    own.iter().zip(&hand).map(|(own, hand)| own / hand).collect();
-                let [low, middle, high] = quartiles(&ratios);
-                format!("{middle:.2} ({low:.2} to {high:.2})")
-            }
-            _ => String::new(),
+        let ratio = |one: fn(&Figures) -> f64| {
+            let hand = hand.filter(|hand| hand.name != own.name)?;
+            Some(Spread::of_ratios(&own.of(one), &hand.of(one))?.to_string())
         };
+        let ratio = |one| ratio(one).unwrap_or_default();
         println!(
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             own.name,

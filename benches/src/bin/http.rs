@@ -1,38 +1,39 @@
-//! AEMhttpd beside nginx with one worker and hyper on tokio's current thread, asked by `wrk`.
+//! AEMhttpd on both interfaces of the kernel, loops written by hand, and peers, asked by `wrk`.
 //!
 //! ```text
 //! cargo run --release --bin http [-- --quick] [--rounds N] [--seconds N]
-//!     [--aemhttpd PATH] [PAGE ..]
+//!     [--aemhttpd PATH] [--pages PAGE,..] [--pipeline N] [CONTENDER ..]
+//! cargo run --release --bin http -- --server CONTENDER ADDRESS:PORT/PAGE
 //! ```
 //!
 //! AEMhttpd is built before, in the main workspace: `cargo build --release --example aemhttpd`.
-//! Every server gives the same files, and each is asked for them and compared before anything is
-//! measured. Ends with 1 if there was an error.
+//! Every server gives AEMhttpd's answer, and each is asked for it and compared before anything is
+//! measured. Where index.html is asked for, it is once more, with so many requests at once as
+//! `--pipeline` says, 16 unless told; 1 leaves that out. Ends with 1 if there was an error.
 
-use std::convert::Infallible;
-use std::fs;
 use std::io;
-use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use aem_benches::hyper_server::{self, From};
-use aem_benches::rounds::{Arguments, Best, Contender, Series, interleave, print};
+use aem_benches::http::{self, AEMHTTPD, CONTENDERS, Contender, Model};
+use aem_benches::rounds::{self, Arguments, Series, interleave, quartiles, tell};
 use aem_benches::server::{CLIENT_CORE, SERVER_CORE, Server, hold_to_core};
+use aem_benches::spread::Spread;
 use aem_benches::wrk;
-
-const SITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/aemhttpd/site");
-const AEMHTTPD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/examples/aemhttpd");
 
 /// One of a few kilobytes, where the requests count, and one of a megabyte, where the bytes do.
 const PAGES: &[&str] = &["index.html", "primes.html"];
 
+/// The one that is asked for several times at once.
+const SMALL: &str = PAGES[0];
+
 /// Seconds of a round.
 const SECONDS: u64 = 2;
 
-/// This program's own first word, with which it is the server on hyper.
-const SERVE: &str = "serve-on-hyper";
+/// Requests at once.
+const PIPELINE: usize = 16;
 
-const BASES: &[&str] = &["AEMhttpd", "nginx"];
+/// Those that are for another benchmark: with so few connections they are not what they are known for.
+const NOT_HERE: &[&str] = &["select", "poll"];
 
 /// One round of one server.
 #[derive(Clone, Copy, Debug)]
@@ -42,111 +43,132 @@ struct Figures {
     errors: u64,
 }
 
+/// What is to be done.
+struct Wish {
+    arguments: Arguments,
+    seconds: u64,
+    aemhttpd: String,
+    pages: Vec<String>,
+    pipeline: usize,
+}
+
 fn main() -> ExitCode {
-    let mut words = std::env::args().skip(1);
-    if words.next().as_deref() == Some(SERVE) {
-        let from =
-            if words.next().as_deref() == Some("memory") { From::Memory } else { From::Disk };
-        let Err(error) = serve(from);
-        eprintln!("hyper: {error}");
-        return ExitCode::FAILURE;
+    if let Some(ended) = http::serve_if_asked() {
+        return ended;
     }
-    let (mut seconds, mut aemhttpd) = (SECONDS, AEMHTTPD.to_owned());
-    let arguments = Arguments::read_beside(5, |word, words| {
-        match word {
-            "--seconds" => {
-                let number = words.next().and_then(|number| number.parse().ok());
-                seconds = number.expect("--seconds N");
-            }
-            "--aemhttpd" => aemhttpd = words.next().expect("--aemhttpd PATH"),
-            _ => return false,
-        }
-        true
-    });
+    let wish = Wish::read();
     if !wrk::is_there() {
         println!("SKIPPED all: wrk is not installed (Debian: wrk)");
         return ExitCode::SUCCESS;
     }
-    let servers = match start_all(&aemhttpd) {
-        Ok(servers) => servers,
-        Err(error) => {
-            eprintln!("http: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
+    if let Err(error) = hold_to_core(SERVER_CORE).and_then(|()| hold_to_core(CLIENT_CORE)) {
+        println!("Not held to two cores, so that servers and client share theirs: {error}");
+    }
     let mut is_good = true;
-    for page in PAGES.iter().filter(|page| arguments.wants(page)) {
-        let seconds = if arguments.quick { 1 } else { seconds };
-        is_good &= measure(&servers, page, arguments.rounds, seconds);
+    for page in &wish.pages {
+        let pipelines = if page == SMALL { &[1, wish.pipeline][..] } else { &[1] };
+        for pipeline in pipelines.iter().take(wish.pipeline.min(2)) {
+            match wish.measure(page, *pipeline) {
+                Ok(is_whole) => is_good &= is_whole,
+                Err(error) => {
+                    eprintln!("http: {error}");
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
     }
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn serve(from: From) -> io::Result<Infallible> {
-    hyper_server::run(Path::new(SITE), from)
-}
-
-/// All that are there, on their core; this thread and its `wrk` are on another in the end.
-fn start_all(aemhttpd: &str) -> io::Result<Vec<(&'static str, Server)>> {
-    if let Err(error) = hold_to_core(CLIENT_CORE).and_then(|()| hold_to_core(SERVER_CORE)) {
-        println!("Not held to two cores, so that servers and client share theirs: {error}");
-    }
-    let this = std::env::current_exe()?;
-    let hyper = |from: &str| Server::start(Command::new(&this).arg(SERVE).arg(from));
-    let aem =
-        Server::start(Command::new(aemhttpd).args(["--listen", "127.0.0.1:0", "--root", SITE]));
-    let field = [
-        ("AEMhttpd", aem, aemhttpd),
-        ("nginx", Server::start_nginx(Path::new(SITE)), "Debian: nginx-light"),
-        ("hyper, from memory", hyper("memory"), ""),
-        ("hyper, from disk", hyper("disk"), ""),
-    ];
-    let mut servers = Vec::new();
-    for (name, server, hint) in field {
-        match server {
-            Ok(server) => servers.push((name, server)),
-            Err(error) => println!("SKIPPED {name}: {error} ({hint})"),
-        }
-    }
-    // Where it fails, it was said already.
-    let _ = hold_to_core(CLIENT_CORE);
-    Ok(servers)
-}
-
-/// One page, all servers in turn. Whether there was no error.
-fn measure(servers: &[(&'static str, Server)], page: &str, rounds: usize, seconds: u64) -> bool {
-    let file = fs::read(Path::new(SITE).join(page)).expect("the site has its pages");
-    let mut field = Vec::new();
-    for (name, server) in servers {
-        match server.get(page) {
-            Ok(body) if body == file => {
-                let round = Box::new(move || ask(server, page, seconds));
-                field.push(Contender { name, round });
+impl Wish {
+    fn read() -> Wish {
+        let (mut seconds, mut aemhttpd) = (None, AEMHTTPD.to_owned());
+        let mut pages: Vec<String> = PAGES.iter().map(|page| page.to_string()).collect();
+        let mut pipeline = PIPELINE;
+        let arguments = Arguments::read_beside(9, |word, words| {
+            match word {
+                "--seconds" => {
+                    let number = words.next().and_then(|number| number.parse().ok());
+                    seconds = Some(number.expect("--seconds N"));
+                }
+                "--aemhttpd" => aemhttpd = words.next().expect("--aemhttpd PATH"),
+                "--pages" => {
+                    let list = words.next().expect("--pages PAGE,..");
+                    pages = list.split(',').map(str::to_owned).collect();
+                }
+                "--pipeline" => {
+                    let number = words.next().and_then(|number| number.parse().ok());
+                    pipeline = number.filter(|number| *number > 0).expect("--pipeline N");
+                }
+                _ => return false,
             }
-            Ok(body) => println!("SKIPPED {name}: {} bytes that are not the file's", body.len()),
-            Err(error) => println!("SKIPPED {name}: {error}"),
-        }
+            true
+        });
+        let seconds = seconds.unwrap_or(if arguments.quick { 1 } else { SECONDS });
+        Wish { arguments, seconds, aemhttpd, pages, pipeline }
     }
-    let entered = field.len();
-    let all: Vec<Series<Figures>> = interleave(rounds, field);
-    let title = format!("{page}, {} bytes, {} connections", file.len(), wrk::CONNECTIONS);
-    let part = |one: fn(&Figures) -> f64| all.iter().map(|it| it.of(one)).collect::<Vec<_>>();
-    let rates = part(|figures| figures.requests_per_second);
-    print(&title, "requests a second", Best::Most, &rates, BASES);
-    let costs = part(|figures| figures.cpu_micros);
-    print(&title, "µs of the server's processor a request", Best::Least, &costs, BASES);
-    let errors: u64 = all.iter().flat_map(|it| &it.figures).map(|figures| figures.errors).sum();
-    println!("\nErrors: {errors}");
-    errors == 0 && entered == servers.len() && all.len() == entered
+
+    /// One page, all servers in turn. Whether all were there and there was no error.
+    fn measure(&self, page: &str, pipeline: usize) -> io::Result<bool> {
+        let model = Model::start(&self.aemhttpd, page)?;
+        let is_wanted =
+            |it: &&Contender| self.arguments.wants(it.name) && !NOT_HERE.contains(&it.name);
+        let wanted: Vec<&Contender> = CONTENDERS.iter().filter(is_wanted).collect();
+        let mut servers = Vec::new();
+        for contender in &wanted {
+            match contender.start(&model) {
+                Ok(server) => servers.push((contender.name, server)),
+                Err(error) => println!("SKIPPED {}: {error}", contender.name),
+            }
+        }
+        let url = |server: &Server| format!("http://{}/{page}", server.address());
+        let field = servers.iter().map(|(name, server)| rounds::Contender {
+            name,
+            round: Box::new(move || ask(server, &url(server), self.seconds, pipeline)),
+        });
+        let all: Vec<Series<Figures>> = interleave(self.arguments.rounds, field.collect());
+        let (bytes, connections) = (model.page().body().len(), wrk::CONNECTIONS);
+        println!("\n### {page}, {bytes} bytes, {connections} connections, {pipeline} at once\n");
+        print(&all);
+        let errors: u64 = all.iter().flat_map(|it| &it.figures).map(|it| it.errors).sum();
+        println!("\nErrors: {errors}");
+        Ok(errors == 0 && !wanted.is_empty() && all.len() == wanted.len())
+    }
 }
 
-fn ask(server: &Server, page: &str, seconds: u64) -> io::Result<Figures> {
-    let before = server.cpu_nanos()?;
-    let report = wrk::run(&format!("http://{}/{page}", server.address()), seconds)?;
-    let nanos = server.cpu_nanos()? - before;
+fn ask(server: &Server, url: &str, seconds: u64, pipeline: usize) -> io::Result<Figures> {
+    let before = server.settled_cpu_nanos()?;
+    let report = wrk::run(url, seconds, pipeline)?;
+    let nanos = server.settled_cpu_nanos()? - before;
     Ok(Figures {
         requests_per_second: report.requests_per_second,
         cpu_micros: nanos as f64 / 1000.0 / report.requests as f64,
         errors: report.errors,
     })
+}
+
+/// A line each, compared with the loop that is written by hand on the same interface.
+fn print(all: &[Series<Figures>]) {
+    println!("| | requests a second | × hand | server µs a request | × hand | 95 % |");
+    println!("|-|-:|-|-:|-|-|");
+    for own in all.iter().filter(|own| !own.figures.is_empty()) {
+        let yardstick = http::named(&own.name).map(|contender| contender.interface.yardstick());
+        let hand = all.iter().find(|series| Some(series.name.as_str()) == yardstick);
+        let median = |one: fn(&Figures) -> f64| tell(quartiles(&own.of(one).figures)[1]);
+        let ratio = |one: fn(&Figures) -> f64| {
+            let hand = hand.filter(|hand| hand.name != own.name)?;
+            Spread::of_ratios(&own.of(one), &hand.of(one))
+        };
+        let (rate, cost) =
+            (ratio(|figures| figures.requests_per_second), ratio(|figures| figures.cpu_micros));
+        println!(
+            "| {} | {} | {} | {} | {} | {} |",
+            own.name,
+            median(|figures| figures.requests_per_second),
+            rate.map(|rate| rate.to_string()).unwrap_or_default(),
+            median(|figures| figures.cpu_micros),
+            cost.map(|cost| cost.to_string()).unwrap_or_default(),
+            cost.map(|cost| cost.tell_interval(3)).unwrap_or_default(),
+        );
+    }
 }

@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
 use super::{Bursts, Load, ROOM};
-use crate::echo::kernel::Epoll;
+use crate::kernel::Epoll;
 
 /// Datagrams in a call.
 pub const BATCH: usize = 32;

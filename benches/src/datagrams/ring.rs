@@ -8,7 +8,7 @@ use io_uring::types::{Fd, RecvMsgOut};
 use io_uring::{IoUring, cqueue, opcode};
 
 use super::{Bursts, Load};
-use crate::echo::provided::{BYTES, GROUP, Provided};
+use crate::provided::{BYTES, GROUP, Provided};
 
 /// Buffers in the ring: a burst and some.
 const BUFFERS: u16 = 64;

@@ -9,8 +9,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use super::kernel::{self, Epoll};
-use super::latency::Latencies;
+use crate::kernel::{self, Epoll};
+use crate::latency::Report;
 
 /// How long nothing at all may come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,17 +30,6 @@ pub enum Limit {
     Time(Duration),
     /// After so many.
     Requests(u64),
-}
-
-/// What came of it.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// Messages that came back, which are all.
-    pub requests: u64,
-    /// Until the last of them.
-    pub elapsed: Duration,
-    /// From the write to the last byte of each.
-    pub latencies: Latencies,
 }
 
 struct Connection {
@@ -112,8 +101,7 @@ impl Generator {
             Limit::Time(time) => (Some(start + time), u64::MAX),
             Limit::Requests(requests) => (None, requests),
         };
-        let mut report =
-            Report { requests: 0, elapsed: Duration::ZERO, latencies: Latencies::default() };
+        let mut report = Report::default();
         let (mut open, mut silences) = (0, 0);
         for at in 0..self.connections.len().min(left as usize) {
             self.begin(at, Instant::now())?;

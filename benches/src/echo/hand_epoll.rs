@@ -10,9 +10,9 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
 
-use super::kernel::{self, Epoll};
 use super::visitors::Visitors;
 use super::{BUFFER, announce};
+use crate::kernel::{self, Epoll};
 
 /// What is kept of a connection.
 #[derive(Default)]

@@ -10,23 +10,18 @@
 //! to wait. They queue in links by buffer; nothing is allocated for an event. A visitor who sends and
 //! never reads can so take every buffer there is: this is a yardstick, no server for strangers.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
 
 use io_uring::types::{Fd, Fixed};
-use io_uring::{CompletionQueue, IoUring, SubmissionQueue, Submitter, cqueue, opcode, squeue};
+use io_uring::{cqueue, opcode, squeue};
 
-use super::provided::{GROUP, MOST, Provided};
 use super::visitors::Visitors;
-use super::{MOST_CONNECTIONS, announce, kernel};
-
-/// Requests between two calls: those of each connection, and the accept.
-const ENTRIES: u32 = 1_024;
-
-/// Answers between two calls: a receive and a send of each connection, and then some.
-const ANSWERS: u32 = 4_096;
+use super::{MOST_CONNECTIONS, announce};
+use crate::kernel;
+use crate::provided::{GROUP, MOST, Provided};
+use crate::ring::{self, Ring};
 
 /// What an answer is the answer to, in the highest byte of what comes back with it. Below it are
 /// the buffer's number and the connection's.
@@ -59,17 +54,13 @@ struct Waiting {
 }
 
 struct Server<'a, const DIRECT: bool> {
-    submitter: Submitter<'a>,
-    requests: SubmissionQueue<'a>,
-    answers: CompletionQueue<'a>,
+    ring: Ring<'a>,
     buffers: &'a mut Provided,
     listener: RawFd,
     /// By place in the ring's table, or by descriptor.
     connections: Vec<Connection>,
     /// By number of the buffer.
     waiting: Vec<Waiting>,
-    /// Connections whose receive ended because there was no buffer.
-    starved: VecDeque<u32>,
     open: usize,
 }
 
@@ -93,28 +84,19 @@ pub fn serve_directly(listener: TcpListener, visitors: Visitors) -> io::Result<(
 
 fn serve<const DIRECT: bool>(listener: TcpListener, visitors: Visitors) -> io::Result<()> {
     kernel::set_nodelay(&listener)?;
-    let mut builder = IoUring::builder();
-    builder.setup_single_issuer().setup_defer_taskrun().setup_coop_taskrun();
-    builder.setup_submit_all().setup_no_sqarray().setup_cqsize(ANSWERS);
-    let ring = builder.build(ENTRIES)?;
+    let ring = ring::build()?;
     if !DIRECT {
         ring.submitter().register_files_sparse(MOST_CONNECTIONS as u32)?;
     }
     // Declared before the ring that is moved below, so that the kernel lets go of them first.
     let mut buffers = Provided::register(&ring.submitter())?;
     let mut ring = ring;
-    let (mut submitter, requests, answers) = ring.split();
-    // Saves the kernel a look-up a call.
-    submitter.register_ring_fd()?;
     let mut server = Server::<DIRECT> {
-        submitter,
-        requests,
-        answers,
+        ring: Ring::new(&mut ring)?,
         buffers: &mut buffers,
         listener: listener.as_raw_fd(),
         connections: Vec::new(),
         waiting: vec![Waiting::default(); usize::from(MOST)],
-        starved: VecDeque::with_capacity(MOST_CONNECTIONS),
         open: 0,
     };
     server.accept();
@@ -123,8 +105,7 @@ fn serve<const DIRECT: bool>(listener: TcpListener, visitors: Visitors) -> io::R
         server.turn()?;
         if server.open == 0 && visitors.is_once() && !server.connections.is_empty() {
             // The last one's close.
-            server.requests.sync();
-            return server.submitter.submit().map(drop);
+            return server.ring.submit();
         }
     }
 }
@@ -132,18 +113,8 @@ fn serve<const DIRECT: bool>(listener: TcpListener, visitors: Visitors) -> io::R
 impl<const DIRECT: bool> Server<'_, DIRECT> {
     /// Hands over the requests, waits for an answer, goes through all there are.
     fn turn(&mut self) -> io::Result<()> {
-        // Not after the call only: one that sees answers which were taken already does not wait.
-        self.answers.sync();
-        self.requests.sync();
-        match self.submitter.submit_and_wait(1) {
-            Ok(_) => {}
-            // A signal; or too many answers are there, and they are taken now.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY)) => {}
-            Err(error) => return Err(error),
-        }
-        self.requests.sync();
-        self.answers.sync();
-        while let Some(answer) = self.answers.next() {
+        self.ring.turn()?;
+        while let Some(answer) = self.ring.answer() {
             let (tag, result, flags) = (answer.user_data(), answer.result(), answer.flags());
             let (buffer, connection) = ((tag >> 32) as u16, tag as u32);
             match tag >> 56 {
@@ -161,12 +132,7 @@ impl<const DIRECT: bool> Server<'_, DIRECT> {
     fn push(&mut self, request: squeue::Entry) {
         // SAFETY: requests point into the provided buffers alone, which stay until the ring is
         // gone, and each buffer is in one request at a time.
-        while unsafe { self.requests.push(&request) }.is_err() {
-            self.requests.sync();
-            // Interrupted or not, the queue says in the next round whether there is room.
-            let _ = self.submitter.submit();
-            self.requests.sync();
-        }
+        unsafe { self.ring.push(&request) };
     }
 
     fn accept(&mut self) {
@@ -212,7 +178,7 @@ impl<const DIRECT: bool> Server<'_, DIRECT> {
             return;
         }
         match -result {
-            libc::ENOBUFS => self.starved.push_back(connection),
+            libc::ENOBUFS => self.buffers.starve(connection),
             // Multishot requests may end for the kernel's own reasons.
             libc::EINTR => self.receive(connection),
             _ if result > 0 => self.receive(connection),
@@ -308,12 +274,8 @@ impl<const DIRECT: bool> Server<'_, DIRECT> {
 
     /// Goes on receiving where there was no buffer, if there are now.
     fn feed_starved(&mut self) {
-        if self.starved.is_empty() {
-            return;
-        }
-        self.buffers.grow(self.starved.len() as u16);
-        while self.buffers.has_free() {
-            let Some(connection) = self.starved.pop_front() else { break };
+        self.buffers.feed();
+        while let Some(connection) = self.buffers.fed() {
             self.receive(connection);
         }
     }

@@ -2,9 +2,10 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
 use std::time::Duration;
-use std::{fs, thread};
 
+use crate::accounts::slab;
 use crate::server::Server;
 
 /// One message, and its echo.
@@ -56,12 +57,4 @@ fn connect(address: SocketAddr, number: usize) -> io::Result<Vec<TcpStream>> {
         Ok(stream)
     };
     (0..number).map(one).collect()
-}
-
-/// The kilobytes in the kernel's slabs.
-fn slab() -> io::Result<u64> {
-    let all = fs::read_to_string("/proc/meminfo")?;
-    let line = all.lines().find_map(|line| line.strip_prefix("Slab:"));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    number.and_then(|number| number.parse().ok()).ok_or_else(|| io::Error::other("no slabs"))
 }

@@ -3,6 +3,7 @@
 //! They are taken in turn, so the fewer there are, the more of them the caches hold. It begins with
 //! a few, and grows when the kernel has found none left: there are as many as were needed at once.
 
+use std::collections::VecDeque;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -35,6 +36,8 @@ pub struct Provided {
     count: u16,
     /// How many of them are with us.
     held: u16,
+    /// Connections whose receive ended because there was no buffer.
+    starved: VecDeque<u32>,
 }
 
 impl Provided {
@@ -50,7 +53,14 @@ impl Provided {
         // SAFETY: the entries are mapped, aligned to pages, and stay until the ring is gone: the
         // server drops it first.
         unsafe { submitter.register_buf_ring_with_flags(address, MOST, GROUP, 0)? };
-        let mut provided = Provided { entries, memory, tail: 0, count: 0, held: 0 };
+        let mut provided = Provided {
+            entries,
+            memory,
+            tail: 0,
+            count: 0,
+            held: 0,
+            starved: VecDeque::with_capacity(usize::from(MOST)),
+        };
         provided.grow(FIRST);
         Ok(provided)
     }
@@ -89,9 +99,21 @@ impl Provided {
         tail.store(self.tail, Ordering::Release);
     }
 
-    /// Whether the kernel has any, as far as we know.
-    pub fn has_free(&self) -> bool {
-        self.held < self.count
+    /// Remembers a connection whose receive ended because there was no buffer.
+    pub fn starve(&mut self, connection: u32) {
+        self.starved.push_back(connection);
+    }
+
+    /// Makes as many more as there are connections that found none.
+    pub fn feed(&mut self) {
+        if !self.starved.is_empty() {
+            self.grow(self.starved.len().min(usize::from(MOST)) as u16);
+        }
+    }
+
+    /// A connection that found none and may try again, as the kernel has some now, as far as we know.
+    pub fn fed(&mut self) -> Option<u32> {
+        if self.held < self.count { self.starved.pop_front() } else { None }
     }
 
     /// Where one begins.

@@ -1,6 +1,6 @@
 //! The few system calls that the loops written by hand are made of.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// What a call returned, or the error that it left.
@@ -39,6 +39,21 @@ pub fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     checked_length(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) })
 }
 
+/// Sends as much as there is room for of pieces that follow each other, without waiting.
+///
+/// # Errors
+///
+/// The call's own, `WouldBlock` among them.
+pub fn send_pieces(fd: RawFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: all zeros are a valid header: null pointers, and nothing behind them.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = pieces.as_ptr().cast_mut().cast();
+    message.msg_iovlen = pieces.len() as _;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: slices for vectored calls have the layout of the kernel's, which reads what they name.
+    checked_length(unsafe { libc::sendmsg(fd, &message, flags) })
+}
+
 /// Accepts a connection whose calls do not wait.
 ///
 /// # Errors
@@ -55,6 +70,12 @@ pub fn accept(listener: RawFd) -> io::Result<RawFd> {
 pub fn close(fd: RawFd) {
     // SAFETY: the caller's descriptor, which is not used any more.
     unsafe { libc::close(fd) };
+}
+
+/// Ends both directions of a connection, which stays open. A peer who ended it first is no error.
+pub fn shut_down(fd: RawFd) {
+    // SAFETY: a plain call on the caller's descriptor.
+    unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
 }
 
 /// Switches off Nagle's delay. On Linux connections have it from their listener.
@@ -75,6 +96,31 @@ pub fn set_nodelay(socket: &impl AsRawFd) -> io::Result<()> {
 pub fn end_with_parent() {
     // SAFETY: a setting of this process that touches no memory.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
+}
+
+/// Lets this process, and those that it starts, have so many descriptors. How many it may have then:
+/// fewer where that is the most.
+///
+/// # Errors
+///
+/// None that are known.
+pub fn raise_descriptors(wanted: u64) -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one limit, which is there.
+    checked(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
+    if limit.rlim_cur >= wanted {
+        return Ok(limit.rlim_cur);
+    }
+    let higher = libc::rlimit { rlim_cur: wanted, rlim_max: wanted.max(limit.rlim_max) };
+    // SAFETY: the kernel reads one limit, which is there.
+    if checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &higher) }).is_ok() {
+        return Ok(wanted);
+    }
+    // Above the hard limit only the administrator may go.
+    limit.rlim_cur = limit.rlim_max.min(wanted);
+    // SAFETY: as above.
+    checked(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) })?;
+    Ok(limit.rlim_cur)
 }
 
 /// An epoll set, and room for what it says.

@@ -24,10 +24,20 @@ fn places_have_the_order_of_durations() {
 }
 
 #[test]
+fn those_of_one_place_lie_evenly_in_it() {
+    let mut latencies = Latencies::default();
+    // Their place reaches from 6,400 to 6,464 nanoseconds.
+    (0..4).for_each(|_| latencies.add(Duration::from_nanos(6_410)));
+    assert_eq!(latencies.micros_at(0.0), 6.4);
+    assert_eq!(latencies.micros_at(0.5), 6.432);
+}
+
+#[test]
 fn shares_are_counted_from_below() {
     let mut latencies = Latencies::default();
     assert_eq!(latencies.micros_at(0.5), 0.0);
     (1..=100).for_each(|nanos| latencies.add(Duration::from_nanos(nanos)));
     assert_eq!(latencies.micros_at(0.5), 0.051);
     assert_eq!(latencies.micros_at(0.99), 0.1);
+    assert!((latencies.mean_micros() - 0.0505).abs() < 1e-9);
 }
