@@ -7,6 +7,7 @@
 
 pub mod contenders;
 pub mod datagrams;
+pub mod dispatch;
 pub mod echo;
 pub mod floor;
 pub mod hyper_server;

@@ -43,6 +43,20 @@ impl<F> Series<F> {
     }
 }
 
+impl Series {
+    /// Median and quartiles of the ratios to another one, round by round, as they stand in tables.
+    /// Empty if one of the two has left the run.
+    pub fn ratio_to(&self, base: &Series) -> String {
+        if self.figures.is_empty() || self.figures.len() != base.figures.len() {
+            return String::new();
+        }
+        let pairs = self.figures.iter().zip(&base.figures);
+        let ratios: Vec<f64> = pairs.map(|(own, base)| own / base).collect();
+        let [low, middle, high] = quartiles(&ratios);
+        format!("{middle:.2} ({low:.2} to {high:.2})")
+    }
+}
+
 /// Lets each contender have its round, `rounds` times, beginning with another one each time.
 pub fn interleave<F>(rounds: usize, contenders: Vec<Contender<'_, F>>) -> Vec<Series<F>> {
     let series = |name: &str| Series { name: name.to_owned(), figures: Vec::new() };
@@ -104,15 +118,8 @@ pub fn print(title: &str, unit: &str, best: Best, series: &[Series], bases: &[&s
             tell(best)
         );
         for base in bases {
-            match series.iter().find(|series| series.name == *base) {
-                Some(base) if base.figures.len() == own.figures.len() => {
-                    let pairs = own.figures.iter().zip(&base.figures);
-                    let ratios: Vec<f64> = pairs.map(|(own, base)| own / base).collect();
-                    let [low, middle, high] = quartiles(&ratios);
-                    print!(" {middle:.2} ({low:.2} to {high:.2}) |");
-                }
-                _ => print!(" |"),
-            }
+            let base = series.iter().find(|series| series.name == *base);
+            print!(" {} |", base.map(|base| own.ratio_to(base)).unwrap_or_default());
         }
         println!();
     }
@@ -125,6 +132,12 @@ pub fn tell(figure: f64) -> String {
         _ if figure >= 10.0 => format!("{figure:.1}"),
         _ => format!("{figure:.2}"),
     }
+}
+
+/// A list of numbers of at least 1, with commas between them, as it stands in arguments.
+pub fn numbers(list: Option<String>, most: usize) -> Option<Vec<usize>> {
+    let one = |word: &str| word.parse().ok().filter(|number| (1..=most).contains(number));
+    list?.split(',').map(one).collect()
 }
 
 /// The arguments that all benchmarks take.

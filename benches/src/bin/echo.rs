@@ -21,7 +21,7 @@ use aem_benches::echo::count::{self, Counted, Load};
 use aem_benches::echo::generator::{Generator, Limit};
 use aem_benches::echo::idle::{self, Weight};
 use aem_benches::echo::{CONTENDERS, Contender, MOST_CONNECTIONS, kernel, named};
-use aem_benches::rounds::{self, Arguments, Series, interleave, quartiles, tell};
+use aem_benches::rounds::{self, Arguments, Series, interleave, numbers, quartiles, tell};
 use aem_benches::server::{CLIENT_CORE, SERVER_CORE, Server, hold_to_core, on_server_core};
 
 /// This program's own first word, with which it is a server, and the one with which it then ends
@@ -128,11 +128,6 @@ fn serve_command(contender: Contender, once: bool) -> io::Result<Command> {
 
 fn start(contender: Contender, once: bool) -> io::Result<Server> {
     on_server_core(|| Server::start(&mut serve_command(contender, once)?))
-}
-
-fn numbers(list: Option<String>, most: usize) -> Option<Vec<usize>> {
-    let one = |word: &str| word.parse().ok().filter(|number| (1..=most).contains(number));
-    list?.split(',').map(one).collect()
 }
 
 impl Wish {
@@ -276,13 +271,7 @@ fn print(load: Load, all: &[Series<Figures>]) {
         let hand = all.iter().find(|series| Some(series.name.as_str()) == yardstick);
         let median = |one: fn(&Figures) -> f64| tell(quartiles(&own.of(one).figures)[1]);
         let ratio = |one: fn(&Figures) -> f64| match hand {
-            Some(hand) if hand.name != own.name && hand.figures.len() == own.figures.len() => {
-                let (own, hand) = (own.of(one).figures, hand.of(one).figures);
-                let ratios: Vec<f64> =
-                    own.iter().zip(&hand).map(|(own, hand)| own / hand).collect();
-                let [low, middle, high] = quartiles(&ratios);
-                format!("{middle:.2} ({low:.2} to {high:.2})")
-            }
+            Some(hand) if hand.name != own.name => own.of(one).ratio_to(&hand.of(one)),
             _ => String::new(),
         };
         println!(
