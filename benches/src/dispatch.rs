@@ -128,8 +128,8 @@ pub const CONTENDERS: &[Contender] = {
     &[
         new("hand-epoll", Epoll, hand_epoll::edges),
         new("hand-epoll-level", Epoll, hand_epoll::levels),
-        new("hand-uring", Uring, hand_uring::polls),
-        new("hand-uring-receives", Uring, hand_uring::receives),
+        new("hand-uring", Uring, hand_uring::receives),
+        new("hand-uring-polls", Uring, hand_uring::polls),
         new("aem-handlers-epoll", Epoll, aem::handlers_epoll),
         new("aem-futures-epoll", Epoll, aem::futures_epoll),
         new("aem-handlers-uring", Uring, aem::handlers_uring),

@@ -32,7 +32,7 @@ const PATIENCE: libc::c_uint = 60;
 
 fn main() -> ExitCode {
     let (mut pairs, mut active, mut writes) = (PAIRS.to_vec(), ACTIVE.to_vec(), None);
-    let arguments = Arguments::read_beside(11, |word, words| {
+    let arguments = Arguments::read_beside(9, |word, words| {
         match word {
             "--pairs" => pairs = numbers(words.next(), MOST).expect("--pairs N,.."),
             "--active" => active = numbers(words.next(), MOST).expect("--active N,.."),
@@ -120,6 +120,7 @@ fn measure(arguments: &Arguments, load: Load) -> bool {
         };
         field.push(Contender { name: contender.name, round: Box::new(round) });
     }
+    let wanted = field.len();
     let all = interleave(arguments.rounds, field);
     let of =
         |one: fn(&Figures) -> f64| -> Vec<Series> { all.iter().map(|own| own.of(one)).collect() };
@@ -128,5 +129,6 @@ fn measure(arguments: &Arguments, load: Load) -> bool {
     print(&title, "CPU ns an event", Best::Least, &of(|figures| figures.cpu), &bases);
     let wall = of(|figures| figures.wall);
     print(&format!("{title}, by the clock"), "ns an event", Best::Least, &wall, &bases);
-    !all.is_empty() && all.iter().all(|own| own.figures.len() == arguments.rounds)
+    // Who could not go on has left.
+    all.len() == wanted && wanted > 0
 }

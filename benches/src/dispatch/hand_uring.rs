@@ -1,14 +1,14 @@
 //! The yardstick on io_uring: one call that waits for a batch of answers of multishot requests.
 //!
-//! A request a pair says that it can be read, and then it is read by a call; or it brings what was read, in
-//! provided buffers. The write is a call of its own either way, as it would have to be a request more.
+//! A request a pair brings what was read, in provided buffers; or it says that there is something to read, and
+//! then it is read by a call. The write is a call of its own either way, as it would have to be a request more.
 
 use std::io;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
 use io_uring::types::Fd;
-use io_uring::{IoUring, cqueue, opcode, squeue};
+use io_uring::{IoUring, SubmissionQueue, Submitter, cqueue, opcode, squeue};
 
 use super::relay::{ROOM, Readers, Relay};
 use super::{Figures, laps};
@@ -20,22 +20,22 @@ const ENTRIES: u32 = 1_024;
 /// Answers between two calls: more than bytes are on their way.
 const ANSWERS: u32 = 4_096;
 
-/// A poll for each pair, and calls that read.
-///
-/// # Errors
-///
-/// Of the ring, and if bytes were lost; so for all loops here.
-pub fn polls(readers: Readers, relay: Rc<Relay>) -> io::Result<Figures> {
-    run::<false>(&readers, &relay)
-}
-
 /// A receive for each pair.
 ///
 /// # Errors
 ///
-/// See [`polls`].
+/// Of the ring, and if bytes were lost; so for all loops here.
 pub fn receives(readers: Readers, relay: Rc<Relay>) -> io::Result<Figures> {
     run::<true>(&readers, &relay)
+}
+
+/// A poll for each pair, and calls that read.
+///
+/// # Errors
+///
+/// See [`receives`].
+pub fn polls(readers: Readers, relay: Rc<Relay>) -> io::Result<Figures> {
+    run::<false>(&readers, &relay)
 }
 
 fn run<const RECEIVES: bool>(readers: &Readers, relay: &Relay) -> io::Result<Figures> {
@@ -47,8 +47,6 @@ fn run<const RECEIVES: bool>(readers: &Readers, relay: &Relay) -> io::Result<Fig
     let mut buffers = Provided::register_sized(&ring.submitter(), ROOM)?;
     let mut ring = ring;
     let (mut submitter, mut requests, mut answers) = ring.split();
-    // Saves the kernel a look-up a call.
-    submitter.register_ring_fd()?;
     let request = |at: usize| {
         let fd = Fd(readers[at].as_raw_fd());
         let request = match RECEIVES {
@@ -57,19 +55,12 @@ fn run<const RECEIVES: bool>(readers: &Readers, relay: &Relay) -> io::Result<Fig
         };
         request.user_data(at as u64)
     };
-    let push = |requests: &mut squeue::SubmissionQueue<'_>, request: squeue::Entry| {
-        // SAFETY: requests name no memory but the provided buffers, which stay until the ring is gone.
-        while unsafe { requests.push(&request) }.is_err() {
-            requests.sync();
-            submitter.submit()?;
-            requests.sync();
-        }
-        io::Result::Ok(())
-    };
     for at in 0..readers.len() {
-        push(&mut requests, request(at))?;
+        push(&submitter, &mut requests, request(at))?;
     }
-    laps(relay, || {
+    // Saves the kernel a look-up a call.
+    submitter.register_ring_fd()?;
+    let figures = laps(relay, || {
         while !relay.is_over() {
             requests.sync();
             submitter.submit_and_wait(1)?;
@@ -78,7 +69,7 @@ fn run<const RECEIVES: bool>(readers: &Readers, relay: &Relay) -> io::Result<Fig
             for answer in &mut answers {
                 let (at, flags) = (answer.user_data() as usize, answer.flags());
                 if !cqueue::more(flags) {
-                    push(&mut requests, request(at))?;
+                    push(&submitter, &mut requests, request(at))?;
                 }
                 match answer.result() {
                     result if result == -libc::ENOBUFS => buffers.grow(buffers.count()),
@@ -94,5 +85,22 @@ fn run<const RECEIVES: bool>(readers: &Readers, relay: &Relay) -> io::Result<Fig
             }
         }
         Ok(())
-    })
+    });
+    // What is registered with this thread would stay when the ring is dropped.
+    submitter.unregister_ring_fd()?;
+    figures
+}
+
+fn push(
+    submitter: &Submitter<'_>,
+    requests: &mut SubmissionQueue<'_>,
+    request: squeue::Entry,
+) -> io::Result<()> {
+    // SAFETY: requests name no memory but the provided buffers, which stay until the ring is gone.
+    while unsafe { requests.push(&request) }.is_err() {
+        requests.sync();
+        submitter.submit()?;
+        requests.sync();
+    }
+    Ok(())
 }
