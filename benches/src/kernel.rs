@@ -153,8 +153,17 @@ impl Epoll {
     ///
     /// Out of watches or memory.
     pub fn add(&self, fd: RawFd, key: u64) -> io::Result<()> {
-        let wanted = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
-        let mut event = libc::epoll_event { events: wanted as u32, u64: key };
+        let both = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        self.add_for(both, fd, key)
+    }
+
+    /// Watches a descriptor for what these flags say, until it is closed.
+    ///
+    /// # Errors
+    ///
+    /// As of [`add`](Epoll::add).
+    pub fn add_for(&self, flags: libc::c_int, fd: RawFd, key: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: flags as u32, u64: key };
         let set = self.set.as_raw_fd();
         // SAFETY: the kernel reads one event, which is there.
         checked(unsafe { libc::epoll_ctl(set, libc::EPOLL_CTL_ADD, fd, &mut event) })?;

@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod contenders;
 pub mod datagrams;
+pub mod dispatch;
 pub mod echo;
 pub mod figure6;
 pub mod floor;

@@ -47,10 +47,20 @@ impl Meter {
 
 /// The processor time this thread has had.
 pub fn thread_nanos() -> u64 {
+    nanos_of(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// The processor time that all threads of this process have had, those of the kernel's that work
+/// for its rings among them.
+pub fn process_nanos() -> u64 {
+    nanos_of(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn nanos_of(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes one timespec, which is there.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    assert_eq!(result, 0, "Linux has this clock since 2.6.12");
+    let result = unsafe { libc::clock_gettime(clock, &mut time) };
+    assert_eq!(result, 0, "Linux has these clocks since 2.6.12");
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 

@@ -14,9 +14,9 @@ use io_uring::types::BufRingEntry;
 /// The bytes of one: the bigger of the two messages.
 pub const BYTES: usize = 16 << 10;
 
-/// From one to the next. A cache line more than its bytes, as the first lines of all buffers would
-/// fall into the same few sets of the caches otherwise.
-const STRIDE: usize = BYTES + 64;
+/// So much farther than its end the next one begins: a cache line, as the first lines of all buffers
+/// would fall into the same few sets of the caches otherwise.
+const APART: usize = 64;
 
 /// As many as there can be at most: a power of two, and more than connections.
 pub const MOST: u16 = 1_024;
@@ -31,6 +31,8 @@ pub const GROUP: u16 = 0;
 pub struct Provided {
     entries: Mapping,
     memory: Mapping,
+    /// Of each.
+    bytes: usize,
     tail: u16,
     /// How many there are. Those beyond have never been touched.
     count: u16,
@@ -41,14 +43,23 @@ pub struct Provided {
 }
 
 impl Provided {
-    /// Makes them known to a ring.
+    /// Makes them known to a ring, of [`BYTES`] each.
     ///
     /// # Errors
     ///
     /// Out of memory, or the kernel is older than 5.19.
     pub fn register(submitter: &Submitter<'_>) -> io::Result<Provided> {
+        Provided::register_sized(submitter, BYTES)
+    }
+
+    /// The same, with so many bytes each.
+    ///
+    /// # Errors
+    ///
+    /// As of [`register`](Provided::register).
+    pub fn register_sized(submitter: &Submitter<'_>, bytes: usize) -> io::Result<Provided> {
         let entries = Mapping::new(MOST as usize * size_of::<BufRingEntry>())?;
-        let memory = Mapping::new(MOST as usize * STRIDE)?;
+        let memory = Mapping::new(MOST as usize * (bytes + APART))?;
         let address = entries.start.as_ptr() as u64;
         // SAFETY: the entries are mapped, aligned to pages, and stay until the ring is gone: the
         // server drops it first.
@@ -56,6 +67,7 @@ impl Provided {
         let mut provided = Provided {
             entries,
             memory,
+            bytes,
             tail: 0,
             count: 0,
             held: 0,
@@ -75,6 +87,11 @@ impl Provided {
         self.count = count;
     }
 
+    /// How many there are.
+    pub fn count(&self) -> u16 {
+        self.count
+    }
+
     /// Takes what an answer says the kernel has put into one.
     pub fn take(&mut self) {
         self.held += 1;
@@ -88,7 +105,7 @@ impl Provided {
         // SAFETY: within the entries. The kernel does not look at it before the tail is past it.
         let entry = unsafe { &mut *start.add(at).as_ptr() };
         entry.set_addr(self.start_of(id) as u64);
-        entry.set_len(BYTES as u32);
+        entry.set_len(self.bytes as u32);
         entry.set_bid(id);
         self.tail = self.tail.wrapping_add(1);
         // SAFETY: the entries are those of a buffer ring.
@@ -119,7 +136,7 @@ impl Provided {
     /// Where one begins.
     pub fn start_of(&self, id: u16) -> *const u8 {
         // SAFETY: the kernel names buffers that it was given, and these are within the memory.
-        unsafe { self.memory.start.add(usize::from(id) * STRIDE).as_ptr() }
+        unsafe { self.memory.start.add(usize::from(id) * (self.bytes + APART)).as_ptr() }
     }
 }
 

@@ -133,6 +133,12 @@ pub fn tell(figure: f64) -> String {
     }
 }
 
+/// A list of numbers of at least 1, with commas between them, as it stands in arguments.
+pub fn numbers(list: Option<String>, most: usize) -> Option<Vec<usize>> {
+    let one = |word: &str| word.parse().ok().filter(|number| (1..=most).contains(number));
+    list?.split(',').map(one).collect()
+}
+
 /// The arguments that all benchmarks take.
 #[derive(Clone, Debug)]
 pub struct Arguments {

@@ -22,7 +22,7 @@ use aem_benches::echo::generator::{Generator, Limit};
 use aem_benches::echo::idle::{self, Weight};
 use aem_benches::echo::{CONTENDERS, Contender, MOST_CONNECTIONS, named};
 use aem_benches::kernel;
-use aem_benches::rounds::{self, Arguments, Series, interleave, quartiles, tell};
+use aem_benches::rounds::{self, Arguments, Series, interleave, numbers, quartiles, tell};
 use aem_benches::server::{CLIENT_CORE, SERVER_CORE, Server, hold_to_core, on_server_core};
 use aem_benches::spread::Spread;
 
@@ -127,11 +127,6 @@ fn serve_command(contender: Contender, once: bool) -> io::Result<Command> {
 
 fn start(contender: Contender, once: bool) -> io::Result<Server> {
     on_server_core(|| Server::start(&mut serve_command(contender, once)?))
-}
-
-fn numbers(list: Option<String>, most: usize) -> Option<Vec<usize>> {
-    let one = |word: &str| word.parse().ok().filter(|number| (1..=most).contains(number));
-    list?.split(',').map(one).collect()
 }
 
 impl Wish {
