@@ -13,13 +13,12 @@ pub mod runtimes;
 pub mod visitors;
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::AsRawFd;
+use std::net::TcpListener;
 
 use visitors::Visitors;
 
 use crate::interface::Interface;
-use crate::{kernel, server};
+use crate::server;
 
 /// More are refused: the ring's table of files is made for so many, and so are the usual limits.
 pub const MOST_CONNECTIONS: usize = 1_000;
@@ -27,9 +26,6 @@ pub const MOST_CONNECTIONS: usize = 1_000;
 /// What a server may read at once, but for aem, which has sizes of its own. Twice the bigger of the
 /// two messages, so that a whole one is a short read.
 pub const BUFFER: usize = 32 << 10;
-
-/// As many may connect before the server has accepted the first.
-const BACKLOG: libc::c_int = 1_024;
 
 /// A server that can be measured.
 #[derive(Clone, Copy, Debug)]
@@ -49,10 +45,7 @@ impl Contender {
     ///
     /// The kernel or the contender's own code does not have what it needs; the listener fails.
     pub fn serve(&self, once: bool) -> io::Result<()> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        // SAFETY: a plain call on a descriptor that is open. A second one changes the backlog.
-        kernel::checked(unsafe { libc::listen(listener.as_raw_fd(), BACKLOG) })?;
-        (self.serve)(listener, Visitors::new(once))
+        (self.serve)(server::listen()?, Visitors::new(once))
     }
 }
 

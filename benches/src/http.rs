@@ -16,8 +16,7 @@ pub mod select;
 
 use std::env;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -25,7 +24,7 @@ use page::{Likeness, Page};
 
 use crate::interface::Interface;
 use crate::kernel;
-use crate::server::{Server, on_server_core};
+use crate::server::{self, Server, on_server_core};
 
 /// The files that are served.
 pub const SITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/aemhttpd/site");
@@ -37,9 +36,6 @@ pub const AEMHTTPD: &str =
 /// The first word of a program that is to be one of the servers. Its name follows, and the page with
 /// the address of an AEMhttpd that has it: `--server poll 127.0.0.1:8080/index.html`.
 pub const SERVER: &str = "--server";
-
-/// As many may connect before the server has accepted the first.
-const BACKLOG: libc::c_int = 1_024;
 
 /// A server that can be measured.
 #[derive(Clone, Copy, Debug)]
@@ -177,10 +173,7 @@ fn serve(name: &str, page: &str) -> io::Result<std::convert::Infallible> {
         page.split_once('/').ok_or_else(|| wrong("--server NAME ADDRESS:PORT/PAGE"))?;
     let address: SocketAddr = address.parse().map_err(|_| wrong("that is no address"))?;
     let page = Page::fetch(address, page)?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    // SAFETY: a plain call on a descriptor that is open. A second one changes the backlog.
-    kernel::checked(unsafe { libc::listen(listener.as_raw_fd(), BACKLOG) })?;
-    serve(listener, page)?;
+    serve(server::listen()?, page)?;
     Err(io::Error::other("it ended by itself"))
 }
 

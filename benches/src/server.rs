@@ -7,12 +7,14 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::accounts::{self, Memory};
+use crate::kernel;
 
 /// The core of all servers. Only one is busy at a time.
 pub const SERVER_CORE: usize = 0;
@@ -22,6 +24,9 @@ pub const CLIENT_CORE: usize = 1;
 
 /// How long a server may take to come or to go.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// As many may connect before a server has accepted the first.
+const BACKLOG: libc::c_int = 1_024;
 
 /// What nginx may have. It makes room for all of them when it starts, and ends idle ones when it has
 /// room for fewer than a sixteenth more.
@@ -58,6 +63,18 @@ pub fn on_server_core<T>(start: impl FnOnce() -> T) -> T {
     let started = start();
     let _ = hold_to_core(CLIENT_CORE);
     started
+}
+
+/// A listener on a free port of the loopback.
+///
+/// # Errors
+///
+/// The calls' own.
+pub fn listen() -> io::Result<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    // SAFETY: a plain call on a descriptor that is open. A second one changes the backlog.
+    kernel::checked(unsafe { libc::listen(listener.as_raw_fd(), BACKLOG) })?;
+    Ok(listener)
 }
 
 /// Says on standard output where this process listens, as [`Server::start`] wants to hear it.

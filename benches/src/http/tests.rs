@@ -1,7 +1,7 @@
 //! Tests of the servers that are this program itself, each in a thread that goes with the process.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
 
