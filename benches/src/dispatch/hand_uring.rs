@@ -1,7 +1,8 @@
 //! The yardstick on io_uring: one call that waits for a batch of answers of multishot requests.
 //!
-//! A request a pair brings what was read, in provided buffers; or it says that there is something to read, and
-//! then it is read by a call. The write is a call of its own either way, as it would have to be a request more.
+//! A request a pair brings what was read, in provided buffers; or it says that there is something to read,
+//! and then it is read by a call. The write is a call of its own either way, as it would have to be a
+//! request more.
 
 use std::io;
 use std::os::fd::AsRawFd;

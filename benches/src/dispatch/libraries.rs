@@ -27,8 +27,14 @@ struct Called {
 /// The three functions that the file of each library has.
 #[derive(Clone, Copy)]
 struct Library {
+    /// # Safety
+    /// What is given points at what lives until the loop is closed.
     open: unsafe extern "C" fn(*const Given) -> *mut c_void,
+    /// # Safety
+    /// The loop was opened, and is not closed.
     lap: unsafe extern "C" fn(*mut c_void) -> c_int,
+    /// # Safety
+    /// The loop was opened, and is not used after this.
     close: unsafe extern "C" fn(*mut c_void),
 }
 
@@ -67,6 +73,8 @@ macro_rules! library {
         #[doc = concat!("A round on the library, or that there is no ", $package, ".")]
         #[cfg($has)]
         pub(super) const $constant: Result<Run, &str> = {
+            // # Safety
+            // As of the fields of `Library`; the files in `c` have them so.
             unsafe extern "C" {
                 fn $open(given: *const Given) -> *mut c_void;
                 fn $lap(opened: *mut c_void) -> c_int;
