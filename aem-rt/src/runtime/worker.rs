@@ -506,7 +506,8 @@ impl Worker {
                 self.attend_to(Lost::anonymous(panic));
             }
         }
-        if error.is_panic() {
+        // What another handler takes up after is nobody's end.
+        if error.is_panic() && matches!(fate, Fate::Ended) {
             self.follow_policy(error.into_panic());
         } else if let Err(panic) = crate::job::contain(|| drop(error)) {
             self.attend_to(Lost::anonymous(panic));

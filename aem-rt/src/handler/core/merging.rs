@@ -10,7 +10,7 @@ use std::task::Poll;
 use futures::Stream;
 
 use super::super::face::discard;
-use super::{Core, LAST, MERGING, PAUSED, RUN_EVENTS, SCOPE_PAUSED, STOPPED};
+use super::{Core, ENDED, ENDING, LAST, MERGING, PAUSED, RUN_EVENTS, SCOPE_PAUSED, STOPPED};
 use crate::job::contain;
 
 /// So many events become one with another before that goes to the handler: a source that is always ready
@@ -29,9 +29,15 @@ pub(super) struct Kept<I> {
 impl<S: Stream + 'static> Core<S> {
     /// Has waiting events made one of, or no longer.
     pub(in super::super) fn set_merge(&self, merge: Option<Merge<S::Item>>) {
-        self.clear(MERGING);
-        if merge.is_some() {
+        if self.has(STOPPED | ENDING | ENDED) {
+            // What belongs to the handler has gone, here, and nothing may follow it (HOME).
+            return discard(merge);
+        }
+        // An event that is kept goes on first, also if no more are to be added to it.
+        if merge.is_some() || self.of_rare(|rare| rare.kept.is_some()) {
             self.set(MERGING);
+        } else {
+            self.clear(MERGING);
         }
         discard(self.rarely(|rare| std::mem::replace(&mut rare.merge, merge)));
     }
@@ -44,8 +50,17 @@ impl<S: Stream + 'static> Core<S> {
         polled: Poll<Option<S::Item>>,
         left: &mut usize,
     ) -> ControlFlow<Poll<Option<S::Item>>> {
-        let kept = self.of_rare(|rare| rare.kept.take());
+        let (kept, is_over) = self.of_rare(|rare| (rare.kept.take(), rare.merge.is_none()));
         let kept = match (kept, polled) {
+            (Some(kept), Poll::Ready(Some(next))) if is_over => {
+                self.rarely(|rare| rare.kept = Some(Kept { event: next, merged: 0 }));
+                return ControlFlow::Break(Poll::Ready(Some(kept.event)));
+            }
+            (kept, polled) if is_over => {
+                self.clear(MERGING);
+                let kept = kept.map(|kept| Poll::Ready(Some(kept.event)));
+                return ControlFlow::Break(kept.unwrap_or(polled));
+            }
             (Some(kept), Poll::Ready(Some(next))) => self.add(kept, next),
             (None, Poll::Ready(Some(event))) => Kept { event, merged: 0 },
             (Some(kept), _) => return ControlFlow::Break(Poll::Ready(Some(kept.event))),

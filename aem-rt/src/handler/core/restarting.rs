@@ -7,7 +7,7 @@ use futures::Stream;
 
 use super::super::face::{BoxFace, discard};
 use super::super::restart::Supervisor;
-use super::{Core, ENDING, LAST, PAUSED, RESTING, SCOPE_PAUSED, STOPPED, Verdict, tell};
+use super::{Core, ENDED, ENDING, LAST, PAUSED, RESTING, SCOPE_PAUSED, STOPPED, Verdict, tell};
 use crate::error::HandlerError;
 use crate::job::contain;
 use crate::runtime::Fate;
@@ -15,6 +15,9 @@ use crate::runtime::Fate;
 impl<S: Stream + 'static> Core<S> {
     /// Has a handler that fails followed by another.
     pub(in super::super) fn set_supervisor(&self, supervisor: Supervisor<S::Item>) {
+        if self.has(STOPPED | ENDING | ENDED) {
+            return discard(supervisor);
+        }
         discard(self.rarely(|rare| rare.supervisor.replace(Box::new(supervisor))));
     }
 
