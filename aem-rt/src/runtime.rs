@@ -65,8 +65,8 @@ pub enum Backend {
     Epoll,
 }
 
-/// What happens when a job, a task or a handler, panics and nobody asks for its result, and no other takes its
-/// place ([`Restart`](crate::Restart)).
+/// What happens when a job, a task or a handler, panics and nobody asks for its result, and no other takes
+/// its place ([`Restart`](crate::Restart)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PanicPolicy {
     /// One line on stderr; the others run on.

@@ -1,5 +1,5 @@
-//! Registrations changed at odd moments: after their end, from inside their source, and under a policy that ends
-//! everything at the first panic.
+//! Registrations changed at odd moments: after their end, from inside their source, and under a policy that
+//! ends everything at the first panic.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;

@@ -127,12 +127,14 @@ impl Ring {
     }
 
     /// Whether waits can be given in time: `EXT_ARG`, Linux 5.11; and entries may be changed as soon as
-    /// they were submitted: `SUBMIT_STABLE`, 5.5; and no completion is ever dropped: `NODROP`, 5.5.
+    /// they were submitted: `SUBMIT_STABLE`, 5.5; and no completion is ever dropped: `NODROP`, 5.5; and a
+    /// poll may tell again and again, which came with `RSRC_TAGS`, 5.13.
     pub(crate) fn is_complete(&self) -> bool {
         let params = self.ring.params();
         params.is_feature_ext_arg()
             && params.is_feature_submit_stable()
             && params.is_feature_nodrop()
+            && params.is_feature_resource_tagging()
     }
 
     /// Has receives take their buffers from a ring of `entries`, a power of two, under this number.

@@ -85,7 +85,7 @@ pub(super) fn open(mut shape: Shape) -> io::Result<Ring> {
     };
     let unsupported = |what: String| io::Error::new(io::ErrorKind::Unsupported, what);
     if !ring.is_complete() {
-        return Err(unsupported("the kernel's io_uring is older than Linux 5.11".to_owned()));
+        return Err(unsupported("the kernel's io_uring is older than Linux 5.13".to_owned()));
     }
     let codes: Vec<u8> = OPCODES.iter().map(|(code, _)| *code).collect();
     if let Some(missing) = ring.first_missing(&codes)? {
