@@ -9,6 +9,9 @@
 //! wind_down   the server ends: finish the answer in progress, then end
 //! ```
 //!
+//! Each is called through the server, which lends it a [`Visit`] and takes the connection off its list
+//! when it returns [`Next::Stop`].
+//!
 //! What is said is in [`Dialogue`]; this file decides when. While `sent` is awaited, `received` is
 //! paused. So a client that does not read its answers is not read either, and what it costs is
 //! bounded.
@@ -16,29 +19,45 @@
 //! A connection that we end is half closed first and listened to for a while, so that the client
 //! gets to read its last answer.
 
+use crate::answers::Answers;
 use crate::dialogue::{Dialogue, Service};
 use crate::limits::{LINGER, LINGER_BYTES, TAKEN_LEAST};
-use crate::response::Answers;
+use crate::server::Server;
 use aem::net::TcpStream;
-use aem::{Chunk, Control, Next, Registration, WeakState};
+use aem::{Chunk, Control, Next, Registration, State, WeakState};
 use futures::stream;
 use std::io;
 use std::net::{IpAddr, Shutdown};
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// One client's connection. It lives in the handler of its received bytes and ends with it.
+/// One client's connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
-    service: Rc<Service>,
+    /// Of what calls [`Connection::received`].
+    reading: Control,
     dialogue: Dialogue,
-    /// Handles to itself; there from before the first event on.
-    own: Option<Own>,
     /// What few are at; the others are idle, and that should cost little.
     busy: Option<Box<Busy>>,
     /// When a request was begun or answered, or enough of an answer taken.
     progress: Instant,
+}
+
+/// What a connection is lent for an event.
+#[derive(Debug)]
+pub(crate) struct Visit<'a> {
+    pub(crate) server: &'a WeakState<Server>,
+    /// Where it is on the server's list.
+    pub(crate) key: usize,
+    pub(crate) service: &'a Service,
+    /// Empty, and made of the moment of the event.
+    pub(crate) answers: &'a mut Answers,
+}
+
+impl Visit<'_> {
+    fn server(&self) -> State<Server> {
+        self.server.upgrade().expect("the handlers that visit keep it")
+    }
 }
 
 /// What is to be waited for before the next request is answered.
@@ -59,63 +78,51 @@ pub(crate) struct Patience {
     pub(crate) busy: Duration,
 }
 
-/// What a connection needs to act on itself.
-#[derive(Debug)]
-struct Own {
-    /// For the handlers it registers on its own events.
-    state: WeakState<Connection>,
-    /// Pauses, resumes and ends `received`.
-    reading: Control,
-}
-
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, peer: IpAddr, service: Rc<Service>) -> Connection {
-        Connection {
-            stream,
-            service,
-            dialogue: Dialogue::new(peer),
-            own: None,
-            busy: None,
-            progress: aem::time::now(),
+    pub(crate) fn new(stream: TcpStream, peer: IpAddr, reading: Control) -> Connection {
+        let (dialogue, progress) = (Dialogue::new(peer), aem::time::now());
+        Connection { stream, reading, dialogue, busy: None, progress }
+    }
+
+    pub(crate) fn peer(&self) -> IpAddr {
+        self.dialogue.peer()
+    }
+
+    /// Event: bytes came, or none, which is the end of them, or the connection broke.
+    pub(crate) fn received(&mut self, visit: Visit<'_>, chunk: io::Result<Chunk>) -> Next {
+        let Ok(chunk) = chunk else { return Next::Stop };
+        if chunk.is_empty() {
+            return Next::Stop;
         }
-    }
-
-    /// Hands over the connection's own state, and the control of what calls
-    /// [`Connection::received`].
-    pub(crate) fn attach(&mut self, state: WeakState<Connection>, reading: Control) {
-        self.own = Some(Own { state, reading });
-    }
-
-    /// Event: bytes came, or the connection broke.
-    pub(crate) fn received(&mut self, chunk: io::Result<Chunk>) -> io::Result<Next> {
-        let chunk = chunk?;
         if let Some(Busy::Lingering { left, .. }) = self.busy.as_deref_mut() {
             *left = left.saturating_sub(chunk.len());
-            return Ok(if *left == 0 { Next::Stop } else { Next::Keep });
+            return if *left == 0 { Next::Stop } else { Next::Keep };
         }
-        self.advance(&chunk);
-        Ok(if self.busy.is_some() { Next::Pause } else { Next::Keep })
+        self.advance(visit, &chunk);
+        if self.busy.is_some() { Next::Pause } else { Next::Keep }
     }
 
     /// Event: the kernel took what was sent, or the connection broke.
-    fn sent(&mut self, result: io::Result<()>) {
+    pub(crate) fn sent(&mut self, visit: Visit<'_>, result: io::Result<()>) -> Next {
         self.busy = None;
-        if result.is_ok() && self.dialogue.is_over() {
-            return self.linger();
-        }
         if result.is_err() {
-            return self.end();
+            return Next::Stop;
         }
-        self.advance(&[]);
+        if self.dialogue.is_over() {
+            return self.linger(&visit);
+        }
+        self.advance(visit, &[]);
         if self.busy.is_none() {
-            self.own().reading.resume();
+            self.reading.resume();
         }
+        Next::Keep
     }
 
     /// Event: the server looks after its connections.
-    pub(crate) fn look(&mut self, now: Instant, patience: Patience) {
+    pub(crate) fn look(&mut self, visit: Visit<'_>, patience: Patience) -> Next {
+        let now = visit.answers.now();
         let patience = match self.busy.as_deref_mut() {
-            Some(Busy::Lingering { .. }) => return,
+            Some(Busy::Lingering { .. }) => return Next::Keep,
             Some(Busy::Sending { queued, .. }) => {
                 let left = self.stream.queued();
                 if queued.saturating_sub(left) >= TAKEN_LEAST {
@@ -126,73 +133,74 @@ impl Connection {
             None if self.dialogue.has_begun() => patience.busy,
             None => patience.idle,
         };
+        // A handler that has panicked will not be called again.
+        if self.reading.is_ended() {
+            return Next::Stop;
+        }
         if now.saturating_duration_since(self.progress) < patience {
-            return;
+            return Next::Keep;
         }
-        let mut out = Answers::default();
-        if self.busy.is_none() && self.dialogue.time_out(&self.service, &mut out) {
-            self.own().reading.pause();
-            self.send(out);
-        } else {
-            self.end();
+        if self.busy.is_none() && self.dialogue.time_out(visit.service, visit.answers) {
+            self.reading.pause();
+            self.send(visit);
+            return Next::Keep;
         }
+        Next::Stop
     }
 
     /// Event: the server ends. What is being answered is finished, and nothing else begun.
-    pub(crate) fn wind_down(&mut self) {
+    pub(crate) fn wind_down(&mut self, visit: &Visit<'_>) -> Next {
         match self.busy.as_deref() {
             Some(Busy::Sending { .. }) => self.dialogue.end(),
             Some(Busy::Lingering { .. }) => {}
-            None if self.stream.queued() > 0 => self.linger(),
-            None => self.end(),
+            None if self.stream.queued() > 0 => return self.linger(visit),
+            None => return Next::Stop,
         }
+        Next::Keep
     }
 
     /// Says what can be said now, `fresh` being new bytes from the client.
-    fn advance(&mut self, fresh: &[u8]) {
-        let (mut out, had_begun) = (Answers::default(), self.dialogue.has_begun());
-        self.dialogue.advance(&self.service, fresh, &mut out);
-        if !out.bytes.is_empty() {
-            self.send(out);
+    fn advance(&mut self, visit: Visit<'_>, fresh: &[u8]) {
+        let had_begun = self.dialogue.has_begun();
+        self.dialogue.advance(visit.service, fresh, visit.answers);
+        if !visit.answers.is_empty() {
+            self.send(visit);
         } else if !had_begun {
-            self.progress = aem::time::now();
+            self.progress = visit.answers.now();
         }
     }
 
     /// Sends what was gathered, and awaits `sent` where something depends on it.
-    fn send(&mut self, out: Answers) {
-        let is_awaited = self.dialogue.waits(&out);
-        let (mut bytes, mut place) = (Chunk::from(out.bytes), 0);
-        for part in out.files {
-            self.stream.send(bytes.split_to(part.place - place));
-            self.stream.send_file(part.file, part.bytes);
-            place = part.place;
-        }
-        let sending = self.stream.send(bytes);
-        self.progress = aem::time::now();
-        if is_awaited {
-            let event = stream::once(sending);
-            let sent = self.own().state.on(event, Connection::sent).erase();
+    fn send(&mut self, visit: Visit<'_>) {
+        let is_awaited = self.dialogue.waits(visit.answers);
+        self.progress = visit.answers.now();
+        if let Some(sending) = visit.answers.send(&self.stream).filter(|_| is_awaited) {
+            let (event, key) = (stream::once(sending), visit.key);
+            let sent = move |server: &mut Server, result| {
+                server.visit(key, |connection, visit| connection.sent(visit, result));
+            };
+            let sent = visit.server().on(event, sent).erase();
             self.busy = Some(Box::new(Busy::Sending { queued: self.stream.queued(), _sent: sent }));
         }
     }
 
     /// Closes our side behind the last answer and waits for the client to close its own.
-    fn linger(&mut self) {
+    fn linger(&mut self, visit: &Visit<'_>) -> Next {
         // An error means that the client is gone already, which `received` is about to hear.
         let _ = self.stream.shutdown(Shutdown::Write);
-        let end = |connection: &mut Connection, _tick| connection.end();
-        let timer = self.own().state.on(aem::time::after(LINGER), end).erase();
+        let key = visit.key;
+        let end = move |server: &mut Server, _tick| {
+            server.visit(key, |_, _| Next::Stop);
+        };
+        let timer = visit.server().on(aem::time::after(LINGER), end).erase();
         self.busy = Some(Box::new(Busy::Lingering { left: LINGER_BYTES, _timer: timer }));
-        self.own().reading.resume();
+        self.reading.resume();
+        Next::Keep
     }
+}
 
-    /// Ends the registration that this connection lives in, and so the connection.
-    fn end(&self) {
-        self.own().reading.stop();
-    }
-
-    fn own(&self) -> &Own {
-        self.own.as_ref().expect("a connection is attached before its first event")
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.reading.stop();
     }
 }

@@ -9,11 +9,12 @@
 //! It keeps what it has not used, and nothing else: at most an incomplete head, a request whose body is
 //! incomplete, or the requests behind a long answer in the chunk that brought them.
 
+use crate::answers::Answers;
 use crate::files::{Found, Site};
 use crate::limits::BATCH;
 use crate::log::Log;
 use crate::page;
-use crate::response::{self, Answers, Head, Persistence};
+use crate::response::{self, Head, Persistence};
 use crate::router::{self, Route};
 use aem_examples::http::body::{Body, Step};
 use aem_examples::http::request::{self, Method, Parsed, Request};
@@ -66,6 +67,11 @@ impl Dialogue {
         Dialogue { peer, answered: 0, is_ending: false, begun: None }
     }
 
+    /// With whom.
+    pub(crate) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
     /// Goes on with the requests that are there, `fresh` being new bytes from the client, perhaps
     /// none.
     pub(crate) fn advance(&mut self, service: &Service, fresh: &[u8], out: &mut Answers) {
@@ -87,7 +93,7 @@ impl Dialogue {
 
     /// Whether `advance` is to be called again when the kernel has taken what was written.
     pub(crate) fn waits(&self, written: &Answers) -> bool {
-        !written.files.is_empty() || self.is_ending || written.bytes.len() >= BATCH
+        self.is_ending || written.len() >= BATCH || written.has_files()
     }
 
     /// Whether everything is said.
@@ -160,7 +166,7 @@ impl Dialogue {
             return Ok(true);
         }
         if request.expects && rest.is_empty() {
-            response::go_on(&mut out.bytes);
+            response::go_on(out);
         }
         let (head, content) = (head.to_vec(), Vec::new());
         self.begun.get_or_insert_default().pending =
@@ -202,7 +208,7 @@ impl Dialogue {
         content: &[u8],
         out: &mut Answers,
     ) {
-        let start = out.bytes.len();
+        let start = out.mark();
         self.answered = self.answered.saturating_add(1);
         let keeps = request.keep_alive && self.answered < service.requests;
         self.is_ending = !keeps;
@@ -216,19 +222,18 @@ impl Dialogue {
             // Such a request is no client's that one would want to hear again.
             self.is_ending |= status == Status::BAD_REQUEST || status == Status::LENGTH_REQUIRED;
             let persistence = if self.is_ending { Persistence::Close } else { persistence };
-            out.bytes.truncate(start);
-            out.files.clear();
-            response::plain(&mut out.bytes, status, persistence, has_body, None);
+            out.take_back(start);
+            response::plain(out, status, persistence, has_body, None);
         }
-        service.log.note(self.peer, request.line, &out.bytes[start..]);
+        service.log.note(self.peer, request.line, out.since(start));
     }
 
     /// The last answer, to what is no request.
     fn refuse(&mut self, service: &Service, status: Status, out: &mut Answers) {
         self.is_ending = true;
-        let start = out.bytes.len();
-        response::plain(&mut out.bytes, status, Persistence::Close, true, None);
-        service.log.note(self.peer, "-", &out.bytes[start..]);
+        let start = out.mark();
+        response::plain(out, status, Persistence::Close, true, None);
+        service.log.note(self.peer, b"-", out.since(start));
     }
 }
 
@@ -244,29 +249,21 @@ fn say(
     let path = match router::route(request) {
         Ok(Route::Page(path)) => path,
         Ok(Route::Echo) => {
-            response::content(&mut out.bytes, persistence, content);
+            response::content(out, persistence, content);
             return Ok(());
         }
         Ok(Route::Methods(methods)) => {
-            Head::new(&mut out.bytes, Status::NO_CONTENT, persistence)
-                .field("Allow", methods)
-                .end();
+            Head::new(out, Status::NO_CONTENT, persistence).field("Allow", methods).end();
             return Ok(());
         }
         Err(router::Refusal::Method(methods)) => {
             let field = Some(("Allow", methods));
-            response::plain(
-                &mut out.bytes,
-                Status::METHOD_NOT_ALLOWED,
-                persistence,
-                has_body,
-                field,
-            );
+            response::plain(out, Status::METHOD_NOT_ALLOWED, persistence, has_body, field);
             return Ok(());
         }
         Err(router::Refusal::Request(status)) => return Err(status),
     };
-    match site.find(path)? {
+    match site.find(path, out.now())? {
         Found::Page(page) => {
             let served = page::serve(&page, request, persistence, out);
             served.map_err(|_no_descriptors| Status::SERVICE_UNAVAILABLE)?;
@@ -274,13 +271,7 @@ fn say(
         Found::Directory => {
             let location = target::as_directory(path);
             let field = Some(("Location", &location[..]));
-            response::plain(
-                &mut out.bytes,
-                Status::MOVED_PERMANENTLY,
-                persistence,
-                has_body,
-                field,
-            );
+            response::plain(out, Status::MOVED_PERMANENTLY, persistence, has_body, field);
         }
     }
     Ok(())

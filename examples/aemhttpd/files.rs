@@ -4,21 +4,23 @@
 //! that neither `..` nor a symbolic link nor a rename at the wrong moment leads out of the root.
 //! A small page is read whole, and kept for others; a big one is never in our memory.
 
+use crate::answers::{Answers, Part};
 use crate::limits::{MAX_OPEN_TRIES, MAX_SMALL};
-use crate::response::{Answers, FilePart};
+use crate::page::Whole;
 use crate::shelf::Shelf;
 use aem_examples::http::conditions::Tag;
 use aem_examples::http::status::Status;
 use aem_examples::http::target;
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
 use rustix::io::Errno;
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The last second of the year 9999, beyond which HTTP has no dates.
 const LAST_DATE: u64 = 253_402_300_799;
@@ -50,11 +52,18 @@ pub(crate) struct Page {
 
 #[derive(Debug)]
 enum Content {
-    Small(Vec<u8>),
+    /// In the answer that most requests for it get.
+    Small(RefCell<Whole>),
     Big(OwnedFd),
 }
 
 impl Page {
+    /// The whole answer with a small page.
+    pub(crate) fn whole(&self, now: Instant) -> Option<Part> {
+        let Content::Small(whole) = &self.content else { return None };
+        Some(Part::Kept(whole.borrow_mut().at(now)))
+    }
+
     /// Appends a part of it to an answer.
     ///
     /// # Errors
@@ -62,11 +71,12 @@ impl Page {
     /// When there are no descriptors left.
     pub(crate) fn put(&self, bytes: Range<u64>, out: &mut Answers) -> io::Result<()> {
         match &self.content {
-            Content::Small(all) => {
-                out.bytes.extend_from_slice(&all[bytes.start as usize..bytes.end as usize]);
+            Content::Small(whole) => {
+                let bytes = bytes.start as usize..bytes.end as usize;
+                out.bytes().extend_from_slice(&whole.borrow().content()[bytes]);
             }
             Content::Big(file) => {
-                out.files.push(FilePart { place: out.bytes.len(), file: file.try_clone()?, bytes });
+                out.push(Part::File(file.try_clone()?, bytes));
             }
         }
         Ok(())
@@ -78,26 +88,19 @@ impl Site {
     ///
     /// # Errors
     ///
-    /// What the system says of a root that is no directory or may not be read, and `Unsupported`
-    /// on a kernel without `openat2`.
+    /// What the system says of a root that is no directory or may not be read.
     pub(crate) fn open(root: &Path) -> io::Result<Site> {
         let site = Site { root: File::open(root)?, shelf: Shelf::default() };
         if !site.root.metadata()?.is_dir() {
             return Err(Errno::NOTDIR.into());
         }
-        match site.open_beneath(b".") {
-            Err(Errno::NOSYS) => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "this kernel has no openat2 (Linux 5.6), which keeps paths below the root",
-            )),
-            Err(error) => Err(error.into()),
-            Ok(_) => Ok(site),
-        }
+        site.open_beneath(b".")?;
+        Ok(site)
     }
 
     /// Looks up what the path of a target names; a directory stands for its `index.html`.
-    pub(crate) fn find(&self, target: &str) -> Result<Found, Status> {
-        if let Some(page) = self.shelf.find(&self.root, target) {
+    pub(crate) fn find(&self, target: &str, now: Instant) -> Result<Found, Status> {
+        if let Some(page) = self.shelf.find(&self.root, target, now) {
             return Ok(Found::Page(page));
         }
         let mut path = target::path(target)?;
@@ -112,9 +115,9 @@ impl Site {
             FileType::Directory if !names_a_directory => return Ok(Found::Directory),
             _ => return Err(Status::NOT_FOUND),
         }
-        let page = Rc::new(page(file, &facts, media_type(&path))?);
+        let page = Rc::new(page(file, &facts, media_type(&path), now)?);
         if let Content::Small(_) = page.content {
-            self.shelf.keep(target, path, &facts, &page);
+            self.shelf.keep(target, path, &facts, &page, now);
         }
         Ok(Found::Page(page))
     }
@@ -127,23 +130,42 @@ impl Site {
             tries += 1;
             match openat2(&self.root, path, flags, Mode::empty(), ResolveFlags::BENEATH) {
                 Err(Errno::AGAIN | Errno::INTR) if tries < MAX_OPEN_TRIES => {}
+                Err(Errno::NOSYS) => return open_step_by_step(&self.root, path, flags),
                 result => return result,
             }
         }
     }
 }
 
+/// Opens a path, which has no `..`, where `openat2` is not to be had: before Linux 5.6, in some sandboxes.
+/// Then no symbolic link is followed, whether it leads out of the root or not.
+fn open_step_by_step(root: &File, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    const STEP: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+    let mut place = root.try_clone().map(OwnedFd::from).map_err(|_| Errno::MFILE)?;
+    let mut steps = path.split(|&byte| byte == b'/').peekable();
+    while let Some(step) = steps.next() {
+        let flags = if steps.peek().is_some() { STEP } else { flags };
+        place = openat(&place, step, flags | OFlags::NOFOLLOW, Mode::empty())?;
+    }
+    Ok(place)
+}
+
 /// An open file as a page: a small one is read, and blocks on the disk meanwhile.
-fn page(file: OwnedFd, facts: &Stat, media_type: &'static str) -> Result<Page, Status> {
+fn page(
+    file: OwnedFd,
+    facts: &Stat,
+    media_type: &'static str,
+    now: Instant,
+) -> Result<Page, Status> {
     let mut length = u64::try_from(facts.st_size).unwrap_or(0);
-    let content = if length <= MAX_SMALL {
+    let (small, big) = if length <= MAX_SMALL {
         let mut content = Vec::with_capacity(length as usize);
         let read = File::from(file).take(length).read_to_end(&mut content);
         // It may be shorter by now.
         length = read.map_err(|_| Status::INTERNAL_SERVER_ERROR)? as u64;
-        Content::Small(content)
+        (content, None)
     } else {
-        Content::Big(file)
+        (Vec::new(), Some(file))
     };
     // A time that HTTP has no date for is none, and one in the future must not be told.
     let second = u64::try_from(facts.st_mtime).unwrap_or(0).min(LAST_DATE);
@@ -151,6 +173,10 @@ fn page(file: OwnedFd, facts: &Stat, media_type: &'static str) -> Result<Page, S
     let tag = Tag { modified: time.min(SystemTime::now()), length };
     let modified = httpdate::fmt_http_date(tag.modified);
     let fields = format!("Last-Modified: {modified}\r\nETag: {tag}\r\nAccept-Ranges: bytes\r\n");
+    let content = match big {
+        Some(file) => Content::Big(file),
+        None => Content::Small(Whole::new(&fields, media_type, &small, now).into()),
+    };
     Ok(Page { tag, media_type, fields, content })
 }
 

@@ -33,7 +33,7 @@ impl Log {
     }
 
     /// Notes an answer, of which the head is there.
-    pub(crate) fn note(&self, peer: IpAddr, request: &str, answer: &[u8]) {
+    pub(crate) fn note(&self, peer: IpAddr, request: &[u8], answer: &[u8]) {
         if self.format == Format::None {
             return;
         }
@@ -47,6 +47,7 @@ impl Log {
         let time = httpdate::fmt_http_date(SystemTime::now());
         let mut lines = self.lines.borrow_mut();
         // Of what may stand in a request line only these could end a text.
+        let request = String::from_utf8_lossy(request);
         let request = request.replace('\\', "\\\\").replace('"', "\\\"");
         let written = match self.format {
             // Sun, 06 Nov 1994 08:49:37 GMT

@@ -16,7 +16,8 @@
 //! router       request -> whom it is for
 //! files        path -> file            shelf    small files in memory
 //! page         file -> answer          response answer -> bytes
-//! limits       every number            log      an answer -> a line
+//! answers      what goes out          limits   every number
+//! log          an answer -> a line
 //! ```
 //!
 //! How requests are read is in `examples/src/http.rs`: that knows nothing of sockets and handlers.
@@ -24,6 +25,7 @@
 //! SIGTERM or ctrl-c ends it: nothing more is accepted, answers in progress are finished, and the
 //! program exits with 0.
 
+mod answers;
 mod connection;
 mod dialogue;
 mod files;
@@ -36,7 +38,6 @@ mod server;
 mod shelf;
 
 use aem::net::TcpListener;
-use aem::{Scope, State};
 use clap::{Parser, ValueEnum};
 use connection::Patience;
 use dialogue::Service;
@@ -146,13 +147,12 @@ async fn serve(flags: &Flags, site: Site) -> aem::Result {
     let (limits, requests) =
         (flags.limits(), u32::try_from(any(flags.max_requests)).unwrap_or(u32::MAX));
     let service = Service { site, log: log::Log::new(flags.log), requests };
-    let server = State::new(Server::new(service, limits));
+    let server = Server::start(service, limits);
     let shorter = limits.patience.idle.min(limits.patience.busy);
     let _looking = Server::look_after(&server, aem::time::every(shorter / limits::LOOKS_PER_IDLE));
-    let scope = Scope::new();
     let mut accepting = aem::on_ok(listener.incoming(), {
-        let (server, scope) = (server.clone(), scope.handle());
-        move |(stream, peer)| Server::admit(&server, &scope, stream, peer)
+        let server = server.clone();
+        move |(stream, peer)| Server::admit(&server, stream, peer)
     });
     server.with(|server| server.attach(accepting.control()));
 
@@ -161,7 +161,8 @@ async fn serve(flags: &Flags, site: Site) -> aem::Result {
     }
     drop((accepting, listener));
     server.with(Server::wind_down);
-    if aem::time::timeout(Duration::from_secs(flags.drain), scope.idle()).await.is_err() {
+    let emptied = server.with(Server::emptied);
+    if aem::time::timeout(Duration::from_secs(flags.drain), emptied).await.is_err() {
         let left = server.with(|server| server.len());
         eprintln!("aemhttpd: ended with answers unfinished: {left}");
     }

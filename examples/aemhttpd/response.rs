@@ -1,27 +1,11 @@
-//! The heads of answers, written into the buffer that goes out.
+//! The heads of answers, written into the bytes that go out.
 
+use crate::answers::Answers;
 use crate::limits::HEAD_ROOM;
 use aem_examples::http::status::Status;
 use std::cell::Cell;
 use std::io::Write;
-use std::ops::Range;
-use std::os::fd::OwnedFd;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// Answers on their way out: bytes, and the parts of files that go between them.
-#[derive(Debug, Default)]
-pub(crate) struct Answers {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) files: Vec<FilePart>,
-}
-
-/// Bytes of a file that go out behind the first `place` bytes.
-#[derive(Debug)]
-pub(crate) struct FilePart {
-    pub(crate) place: usize,
-    pub(crate) file: OwnedFd,
-    pub(crate) bytes: Range<u64>,
-}
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What the client is told about the connection after this answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,16 +26,17 @@ pub(crate) struct Head<'a> {
 
 impl<'a> Head<'a> {
     /// The status line and the fields that every answer has.
-    pub(crate) fn new(out: &'a mut Vec<u8>, status: Status, persistence: Persistence) -> Head<'a> {
+    pub(crate) fn new(out: &'a mut Answers, status: Status, persistence: Persistence) -> Head<'a> {
+        let date = date(out.now()).0;
+        let out = out.bytes();
         out.reserve(HEAD_ROOM);
         let persistence: &[u8] = match persistence {
             Persistence::Open => b"",
             Persistence::OpenSaid => b"Connection: keep-alive\r\n",
             Persistence::Close => b"Connection: close\r\n",
         };
-        let date = &date()[..];
         let start =
-            [b"HTTP/1.1 ", status.text().as_bytes(), b"\r\nServer: aemhttpd\r\nDate: ", date];
+            [b"HTTP/1.1 ", status.text().as_bytes(), b"\r\nServer: aemhttpd\r\nDate: ", &date[..]];
         start.iter().chain(&[b"\r\n", persistence]).for_each(|it| out.extend_from_slice(it));
         Head { out }
     }
@@ -77,31 +62,32 @@ impl<'a> Head<'a> {
         self
     }
 
-    /// The empty line; what is pushed next is the body.
-    pub(crate) fn end(self) {
+    /// The empty line; what is written next is the body.
+    pub(crate) fn end(self) -> &'a mut Vec<u8> {
         self.out.extend_from_slice(b"\r\n");
+        self.out
     }
 }
 
 /// The interim answer to a client that waits with its body.
-pub(crate) fn go_on(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+pub(crate) fn go_on(out: &mut Answers) {
+    out.bytes().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 /// A whole answer with somebody's content.
-pub(crate) fn content(out: &mut Vec<u8>, persistence: Persistence, content: &[u8]) {
+pub(crate) fn content(out: &mut Answers, persistence: Persistence, content: &[u8]) {
     Head::new(out, Status::OK, persistence)
         .field("Content-Type", "application/octet-stream")
         .length(content.len() as u64)
-        .end();
-    out.extend_from_slice(content);
+        .end()
+        .extend_from_slice(content);
 }
 
 /// A whole answer that consists of its status, for people who look at it.
 ///
 /// `extra` is a field that belongs to the status, such as `Allow`.
 pub(crate) fn plain(
-    out: &mut Vec<u8>,
+    out: &mut Answers,
     status: Status,
     persistence: Persistence,
     with_body: bool,
@@ -118,24 +104,24 @@ pub(crate) fn plain(
     if let Some((name, value)) = extra {
         head = head.field(name, value);
     }
-    head.end();
+    let out = head.end();
     if with_body {
         out.extend_from_slice(body.as_bytes());
     }
 }
 
-/// Now, as HTTP writes it. It is the same for a second.
-fn date() -> [u8; 29] {
-    thread_local!(static LAST: Cell<(u64, [u8; 29])> = const { Cell::new((0, [0; 29])) });
-    let now = SystemTime::now();
-    let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (last, date) = LAST.get();
-    if last == second {
-        return date;
+/// Now, as HTTP writes it, and until when it is that.
+pub(crate) fn date(now: Instant) -> ([u8; 29], Instant) {
+    thread_local!(static LAST: Cell<Option<([u8; 29], Instant)>> = const { Cell::new(None) });
+    if let Some((date, end)) = LAST.get().filter(|(_, end)| now < *end) {
+        return (date, end);
     }
-    let date = httpdate::fmt_http_date(now).into_bytes().try_into().expect("it has 29 bytes");
-    LAST.set((second, date));
-    date
+    let time = SystemTime::now();
+    let date = httpdate::fmt_http_date(time).into_bytes().try_into().expect("it has 29 bytes");
+    let gone = time.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+    let end = now + Duration::from_secs(1) - Duration::from_nanos(gone.into());
+    LAST.set(Some((date, end)));
+    (date, end)
 }
 
 #[cfg(test)]

@@ -1,34 +1,43 @@
 //! All connections: how they come, are looked after, and go.
 //!
-//! The server holds its connections weakly: each one lives in the handler of its received bytes,
-//! and that handler in a scope. When the client goes, the handler's source ends, the connection
-//! is dropped with it, and the last thing that happens is that it is crossed off the list.
+//! The server is one state, and every handler of every connection is given it: a connection is a place on
+//! its list, and a handler knows that by its key. So a connection costs its place, its socket and the
+//! handler of its received bytes, and no more. It is crossed off the list by whichever of its events is
+//! the last, and that ends its other handlers.
 
-use crate::connection::{Connection, Patience};
+use crate::answers::Answers;
+use crate::connection::{Connection, Patience, Visit};
 use crate::dialogue::Service;
 use crate::log::Log;
 use crate::response::{self, Persistence};
 use aem::net::TcpStream;
 use aem::time::{Tick, Ticks};
-use aem::{Control, Registration, ScopeHandle, State, WeakState};
+use aem::{Chunk, Control, Next, Registration, State, WeakState};
 use aem_examples::http::status::Status;
+use futures::channel::oneshot;
+use futures::stream::{self, StreamExt};
 use slab::Slab;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
 
 /// The server's side of all connections.
 #[derive(Debug)]
 pub(crate) struct Server {
-    service: Rc<Service>,
+    /// Itself, for the handlers that its connections register.
+    own: Option<WeakState<Server>>,
+    service: Service,
     limits: Limits,
-    connections: Slab<WeakState<Connection>>,
+    connections: Slab<Connection>,
     /// How many connections each address has, where that is limited.
     addresses: HashMap<IpAddr, usize>,
+    /// Of one event, and empty between two.
+    answers: Answers,
     /// Stops the timer while nobody is connected.
     looking: Option<Control>,
     /// Stops accepting while there are as many connections as may be.
     accepting: Option<Control>,
+    /// Who waits for the last connection to go.
+    emptied: Option<oneshot::Sender<()>>,
 }
 
 /// What clients may have.
@@ -41,10 +50,21 @@ pub(crate) struct Limits {
 }
 
 impl Server {
-    pub(crate) fn new(service: Service, limits: Limits) -> Server {
-        let (connections, addresses) = (Slab::new(), HashMap::new());
-        let service = Rc::new(service);
-        Server { service, limits, connections, addresses, looking: None, accepting: None }
+    pub(crate) fn start(service: Service, limits: Limits) -> State<Server> {
+        let server = State::new(Server {
+            own: None,
+            service,
+            limits,
+            connections: Slab::new(),
+            addresses: HashMap::new(),
+            answers: Answers::at(aem::time::now()),
+            looking: None,
+            accepting: None,
+            emptied: None,
+        });
+        let own = server.downgrade();
+        server.with(|server| server.own = Some(own));
+        server
     }
 
     /// Hands over the control of what calls [`Server::admit`].
@@ -59,40 +79,65 @@ impl Server {
         looking
     }
 
-    /// Takes a new connection in: from now on its bytes have a handler, owned by `scope`.
-    pub(crate) fn admit(
-        server: &State<Server>,
-        scope: &ScopeHandle,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) {
+    /// Takes a new connection in: from now on its bytes have a handler.
+    pub(crate) fn admit(server: &State<Server>, stream: TcpStream, peer: SocketAddr) {
         // Answers are gathered before they are sent; waiting for more would only delay them.
         // A socket that refuses is broken, and its handler is about to hear of it.
         let _ = stream.set_nodelay(true);
         let peer = peer.ip().to_canonical();
-        let Some(service) = server.with(|server| server.make_room(peer)) else {
-            let mut out = Vec::new();
-            response::plain(&mut out, Status::SERVICE_UNAVAILABLE, Persistence::Close, true, None);
-            stream.send(out);
+        let Some(key) = server.with(|server| server.make_room(peer)) else {
+            let mut out = Answers::at(aem::time::now());
+            let status = Status::SERVICE_UNAVAILABLE;
+            response::plain(&mut out, status, Persistence::Close, true, None);
+            out.send(&stream);
             return;
         };
-        let chunks = stream.chunks();
-        let connection = State::new(Connection::new(stream, peer, service));
-        let key = server.with(|server| server.insert(connection.downgrade()));
-        let list = server.downgrade();
-        let reading = connection.on(chunks, Connection::received).on_end(move |_result| {
-            if let Some(server) = list.upgrade() {
-                server.with(|server| server.remove(key, peer));
-            }
+        // The end is an event, too: an empty chunk.
+        let chunks = stream.chunks().chain(stream::repeat_with(|| Ok(Chunk::default())));
+        let reading = server.on(chunks, move |server, chunk| {
+            server.visit(key, |connection, visit| connection.received(visit, chunk))
         });
-        let control = scope.add(reading);
-        let own = connection.downgrade();
-        connection.with(|connection| connection.attach(own, control));
+        let connection = Connection::new(stream, peer, reading.control());
+        reading.detach();
+        server.with(|server| server.insert(connection));
+    }
+
+    /// Calls one of a connection's handlers, and crosses the connection off the list if that was its last.
+    pub(crate) fn visit(
+        &mut self,
+        key: usize,
+        handler: impl FnOnce(&mut Connection, Visit<'_>) -> Next,
+    ) -> Next {
+        self.answers.begin(aem::time::now());
+        let next = self.call(key, handler);
+        if let Next::Stop = next {
+            self.remove(key);
+        }
+        next
+    }
+
+    fn call(
+        &mut self,
+        key: usize,
+        handler: impl FnOnce(&mut Connection, Visit<'_>) -> Next,
+    ) -> Next {
+        let Server { own, service, connections, answers, .. } = self;
+        let server = own.as_ref().expect("it was told by `start`");
+        handler(&mut connections[key], Visit { server, key, service, answers })
     }
 
     /// Asks every connection to come to its end.
     pub(crate) fn wind_down(&mut self) {
-        self.for_each(Connection::wind_down);
+        self.visit_all(|connection, visit| connection.wind_down(&visit));
+    }
+
+    /// Ends when the last connection has gone.
+    pub(crate) fn emptied(&mut self) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        if !self.connections.is_empty() {
+            self.emptied = Some(sender);
+        }
+        receiver
     }
 
     pub(crate) fn log(&self) -> &Log {
@@ -107,20 +152,22 @@ impl Server {
     /// Event: it is time to look for connections that make no progress.
     fn look(&mut self, tick: Tick) {
         self.log().flush();
-        let (now, patience) = (tick.scheduled, self.limits.patience);
-        self.for_each(|connection| connection.look(now, patience));
+        self.answers.begin(tick.scheduled);
+        let patience = self.limits.patience;
+        self.visit_all(|connection, visit| connection.look(visit, patience));
     }
 
-    fn for_each(&mut self, mut visit: impl FnMut(&mut Connection)) {
-        for (_key, connection) in &self.connections {
-            if let Some(connection) = connection.upgrade() {
-                connection.with(&mut visit);
+    fn visit_all(&mut self, mut handler: impl FnMut(&mut Connection, Visit<'_>) -> Next) {
+        let keys = self.connections.iter().map(|(key, _)| key).collect::<Vec<_>>();
+        for key in keys {
+            if let Next::Stop = self.call(key, &mut handler) {
+                self.remove(key);
             }
         }
     }
 
-    /// Counts one more connection of this address, if it may have one.
-    fn make_room(&mut self, peer: IpAddr) -> Option<Rc<Service>> {
+    /// Counts one more connection of this address, if it may have one, and says which key it will have.
+    fn make_room(&mut self, peer: IpAddr) -> Option<usize> {
         if self.limits.of_address < usize::MAX {
             let count = self.addresses.entry(peer).or_insert(0);
             if *count >= self.limits.of_address {
@@ -128,10 +175,10 @@ impl Server {
             }
             *count += 1;
         }
-        Some(Rc::clone(&self.service))
+        Some(self.connections.vacant_key())
     }
 
-    fn insert(&mut self, connection: WeakState<Connection>) -> usize {
+    fn insert(&mut self, connection: Connection) {
         if let Some(looking) = &self.looking
             && self.connections.is_empty()
         {
@@ -142,24 +189,25 @@ impl Server {
         {
             accepting.pause();
         }
-        self.connections.insert(connection)
+        self.connections.insert(connection);
     }
 
-    fn remove(&mut self, key: usize, peer: IpAddr) {
-        self.connections.remove(key);
-        if let Some(count) = self.addresses.get_mut(&peer) {
+    fn remove(&mut self, key: usize) {
+        let connection = self.connections.remove(key);
+        if let Some(count) = self.addresses.get_mut(&connection.peer()) {
             *count -= 1;
             if *count == 0 {
-                self.addresses.remove(&peer);
+                self.addresses.remove(&connection.peer());
             }
         }
         if let Some(accepting) = &self.accepting {
             accepting.resume();
         }
-        if let Some(looking) = &self.looking
-            && self.connections.is_empty()
-        {
-            looking.pause();
+        if self.connections.is_empty() {
+            if let Some(looking) = &self.looking {
+                looking.pause();
+            }
+            self.emptied = None;
         }
     }
 }

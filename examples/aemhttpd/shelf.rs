@@ -47,11 +47,10 @@ impl Facts {
 
 impl Shelf {
     /// The page, if it is kept and still what its target names.
-    pub(crate) fn find(&self, root: &File, target: &str) -> Option<Rc<Page>> {
+    pub(crate) fn find(&self, root: &File, target: &str, now: Instant) -> Option<Rc<Page>> {
         let pages = &mut *self.0.borrow_mut();
         let kept = pages.by_target.get_mut(target)?;
-        let now = Instant::now();
-        if now.duration_since(kept.looked) >= FRESH {
+        if now.saturating_duration_since(kept.looked) >= FRESH {
             // This may be led out of the root, but then to no file that is served: only to this one.
             let status = statat(root, &*kept.path, AtFlags::empty());
             if !status.is_ok_and(|status| Facts::of(&status) == kept.facts) {
@@ -65,7 +64,14 @@ impl Shelf {
     }
 
     /// Keeps a page that was just read.
-    pub(crate) fn keep(&self, target: &str, path: Vec<u8>, status: &Stat, page: &Rc<Page>) {
+    pub(crate) fn keep(
+        &self,
+        target: &str,
+        path: Vec<u8>,
+        status: &Stat,
+        page: &Rc<Page>,
+        looked: Instant,
+    ) {
         let second = Duration::from_secs(u64::try_from(status.st_ctime).unwrap_or(0));
         let age = SystemTime::now().duration_since(UNIX_EPOCH + second).unwrap_or_default();
         if age < SETTLED {
@@ -76,7 +82,7 @@ impl Shelf {
         if pages.bytes + size > MAX_SHELF {
             *pages = Pages::default();
         }
-        let (page, facts, looked) = (Rc::clone(page), Facts::of(status), Instant::now());
+        let (page, facts) = (Rc::clone(page), Facts::of(status));
         pages.by_target.insert(target.to_owned(), Kept { page, path, facts, looked });
         pages.bytes += size;
     }
@@ -84,6 +90,6 @@ impl Shelf {
 
 /// What a page takes up, with its target.
 fn size(target: &str, page: &Page) -> u64 {
-    let beside = 2 * target.len() + page.fields.len() + size_of::<Kept>() + size_of::<Page>();
+    let beside = 2 * (target.len() + page.fields.len()) + size_of::<Kept>() + size_of::<Page>();
     page.tag.length + beside as u64
 }

@@ -1,11 +1,13 @@
 //! What is said on a connection, however its bytes arrive, against the site that is shipped.
 
 use super::*;
+use crate::answers::Part;
 use crate::limits::MAX_SMALL;
 use crate::log::Format;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Instant;
 
 pub(super) fn shipped() -> (Service, Vec<u8>, Vec<u8>) {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/aemhttpd/site"));
@@ -30,10 +32,10 @@ pub(super) fn say<'a>(
     for chunk in chunks {
         let mut fresh = chunk;
         loop {
-            let mut out = Answers::default();
+            let mut out = Answers::at(Instant::now());
             dialogue.advance(site, fresh, &mut out);
             fresh = &[];
-            most = most.max(out.bytes.len());
+            most = most.max(out.len());
             answered.extend(sent(&out));
             if dialogue.is_over() || !dialogue.waits(&out) {
                 break;
@@ -44,17 +46,21 @@ pub(super) fn say<'a>(
 }
 
 /// What the client gets.
-fn sent(out: &Answers) -> Vec<u8> {
-    let (mut all, mut place) = (Vec::new(), 0);
-    for part in &out.files {
-        all.extend_from_slice(&out.bytes[place..part.place]);
-        let mut bytes = vec![0; (part.bytes.end - part.bytes.start) as usize];
-        let file = std::fs::File::from(part.file.try_clone().unwrap());
-        file.read_exact_at(&mut bytes, part.bytes.start).unwrap();
-        all.extend(bytes);
-        place = part.place;
+pub(super) fn sent(out: &Answers) -> Vec<u8> {
+    let mut all = Vec::new();
+    for part in out.parts() {
+        match part {
+            Part::Written(bytes) => all.extend_from_slice(bytes),
+            Part::Kept(bytes) => all.extend_from_slice(bytes),
+            Part::File(file, range) => {
+                let mut bytes = vec![0; (range.end - range.start) as usize];
+                let file = std::fs::File::from(file.try_clone().unwrap());
+                file.read_exact_at(&mut bytes, range.start).unwrap();
+                all.extend(bytes);
+            }
+        }
     }
-    [&all, &out.bytes[place..]].concat()
+    all
 }
 
 fn without_dates(answers: &[u8]) -> Vec<u8> {
@@ -95,11 +101,11 @@ fn answers_do_not_depend_on_how_the_bytes_arrive() {
 #[test]
 fn requests_of_one_packet_are_answered_in_one_write() {
     let (site, style, _) = shipped();
-    let mut out = Answers::default();
+    let mut out = Answers::at(Instant::now());
     let mut dialogue = new();
     dialogue.advance(&site, STYLE.repeat(16).as_bytes(), &mut out);
-    assert_eq!(text(&out.bytes).matches("HTTP/1.1 200 OK\r\n").count(), 16);
-    assert!(out.bytes.len() > 16 * style.len() && !dialogue.waits(&out));
+    assert_eq!(text(&sent(&out)).matches("HTTP/1.1 200 OK\r\n").count(), 16);
+    assert!(out.len() > 16 * style.len() && !dialogue.waits(&out));
     assert!(dialogue.begun.is_none(), "an idle connection holds no buffer");
 }
 
@@ -173,11 +179,11 @@ fn http_1_0_is_told_what_becomes_of_its_connection() {
 #[test]
 fn only_who_began_a_request_is_told_that_it_took_too_long() {
     let (site, ..) = shipped();
-    let mut out = Answers::default();
-    assert!(!new().time_out(&site, &mut out) && out.bytes.is_empty());
+    let mut out = Answers::at(Instant::now());
+    assert!(!new().time_out(&site, &mut out) && out.is_empty());
     let (_, _, mut dialogue) = say(&site, [&STYLE.as_bytes()[..20]]);
     assert!(dialogue.time_out(&site, &mut out) && dialogue.is_over());
-    assert!(text(&out.bytes).starts_with("HTTP/1.1 408 Request Timeout\r\n"));
+    assert!(text(&sent(&out)).starts_with("HTTP/1.1 408 Request Timeout\r\n"));
 }
 
 #[test]
@@ -186,17 +192,17 @@ fn who_waits_with_a_body_is_told_to_go_on_and_gets_it_back() {
     let head =
         "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
     let mut dialogue = new();
-    let mut out = Answers::default();
+    let mut out = Answers::at(Instant::now());
     dialogue.advance(&site, head.as_bytes(), &mut out);
-    assert_eq!(text(&out.bytes), "HTTP/1.1 100 Continue\r\n\r\n");
-    out.bytes.clear();
+    assert_eq!(text(&sent(&out)), "HTTP/1.1 100 Continue\r\n\r\n");
+    out.begin(Instant::now());
     for piece in ["he", "ll", "o"] {
-        assert!(out.bytes.is_empty());
+        assert!(out.is_empty());
         dialogue.advance(&site, piece.as_bytes(), &mut out);
     }
     assert!(
-        text(&out.bytes).starts_with("HTTP/1.1 200 OK\r\n")
-            && out.bytes.ends_with(b"\r\n\r\nhello")
+        text(&sent(&out)).starts_with("HTTP/1.1 200 OK\r\n")
+            && sent(&out).ends_with(b"\r\n\r\nhello")
     );
     // One that comes at once is not told.
     let (said, ..) = say(&site, [[head, "hello"].concat().as_bytes()]);

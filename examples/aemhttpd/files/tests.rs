@@ -39,7 +39,7 @@ impl Drop for Directory {
 }
 
 fn page(site: &Site, target: &str) -> Rc<Page> {
-    match site.find(target) {
+    match site.find(target, Instant::now()) {
         Ok(Found::Page(page)) => page,
         other => panic!("{target}: {other:?}"),
     }
@@ -47,10 +47,10 @@ fn page(site: &Site, target: &str) -> Rc<Page> {
 
 /// All of a page that is read.
 fn content(page: &Page) -> String {
-    let mut out = Answers::default();
+    let mut out = Answers::at(Instant::now());
     page.put(0..page.tag.length, &mut out).unwrap();
-    assert!(out.files.is_empty());
-    String::from_utf8(out.bytes).unwrap()
+    assert!(!out.has_files());
+    String::from_utf8(out.bytes().clone()).unwrap()
 }
 
 #[test]
@@ -61,9 +61,10 @@ fn a_page_comes_with_its_facts_and_its_bytes() {
     let modified = fs::metadata(directory.root().join("a.txt")).unwrap().modified().unwrap();
     assert_eq!(found.tag.modified, modified);
     assert_eq!(content(&found), "inside");
-    let mut out = Answers { bytes: b"head ".to_vec(), files: Vec::new() };
+    let mut out = Answers::at(Instant::now());
+    out.bytes().extend_from_slice(b"head ");
     found.put(2..4, &mut out).unwrap();
-    assert_eq!(out.bytes, b"head si");
+    assert_eq!(out.bytes(), b"head si");
 }
 
 #[test]
@@ -71,11 +72,11 @@ fn a_directory_is_its_index_or_a_hint() {
     let directory = Directory::new();
     let site = directory.site();
     assert_eq!(page(&site, "/docs/").media_type, "text/html; charset=utf-8");
-    assert!(matches!(site.find("/docs"), Ok(Found::Directory)));
-    assert!(matches!(site.find("/"), Err(Status::NOT_FOUND)));
+    assert!(matches!(site.find("/docs", Instant::now()), Ok(Found::Directory)));
+    assert!(matches!(site.find("/", Instant::now()), Err(Status::NOT_FOUND)));
     fs::create_dir_all(directory.root().join("x/index.html")).unwrap();
-    assert!(matches!(site.find("/x/"), Err(Status::NOT_FOUND)));
-    assert!(matches!(site.find("/a.txt/"), Err(Status::NOT_FOUND)));
+    assert!(matches!(site.find("/x/", Instant::now()), Err(Status::NOT_FOUND)));
+    assert!(matches!(site.find("/a.txt/", Instant::now()), Err(Status::NOT_FOUND)));
 }
 
 #[test]
@@ -88,7 +89,7 @@ fn nothing_outside_of_the_root_is_opened() {
     symlink("a.txt", root.join("inner")).unwrap();
     symlink("round", root.join("round")).unwrap();
     for target in ["/relative", "/absolute", "/up/secret", "/round", "//etc/passwd"] {
-        assert!(matches!(site.find(target), Err(Status::NOT_FOUND)), "{target}");
+        assert!(matches!(site.find(target, Instant::now()), Err(Status::NOT_FOUND)), "{target}");
     }
     // What the reader of targets would not let through does not get through here.
     for path in ["../secret", "docs/../../secret", "/etc/passwd"] {
@@ -102,15 +103,18 @@ fn what_is_no_file_is_not_found_and_stops_nobody() {
     let directory = Directory::new();
     let status = std::process::Command::new("mkfifo").arg(directory.root().join("fifo")).status();
     if status.is_ok_and(|status| status.success()) {
-        assert!(matches!(directory.site().find("/fifo"), Err(Status::NOT_FOUND)));
+        assert!(matches!(directory.site().find("/fifo", Instant::now()), Err(Status::NOT_FOUND)));
     }
     let _socket = std::os::unix::net::UnixListener::bind(directory.root().join("socket")).unwrap();
-    assert!(matches!(directory.site().find("/socket"), Err(Status::NOT_FOUND)));
+    assert!(matches!(directory.site().find("/socket", Instant::now()), Err(Status::NOT_FOUND)));
     assert!(matches!(
-        directory.site().find(&["/", &"a".repeat(300)].concat()),
+        directory.site().find(&["/", &"a".repeat(300)].concat(), Instant::now()),
         Err(Status::NOT_FOUND)
     ));
-    assert!(matches!(directory.site().find(&"/a".repeat(3000)), Err(Status::NOT_FOUND)));
+    assert!(matches!(
+        directory.site().find(&"/a".repeat(3000), Instant::now()),
+        Err(Status::NOT_FOUND)
+    ));
 }
 
 #[test]
@@ -120,11 +124,12 @@ fn a_big_page_is_sent_as_the_file_that_was_found() {
     fs::write(&path, vec![7; MAX_SMALL as usize + 1]).unwrap();
     let found = page(&directory.site(), "/big.bin");
     fs::remove_file(&path).unwrap();
-    let mut out = Answers { bytes: b"head".to_vec(), files: Vec::new() };
+    let mut out = Answers::at(Instant::now());
+    out.bytes().extend_from_slice(b"head");
     found.put(5..10, &mut out).unwrap();
-    let [part] = &out.files[..] else { panic!("{out:?}") };
-    assert_eq!((part.place, part.bytes.clone(), out.bytes.len()), (4, 5..10, 4));
-    assert_eq!(fstat(&part.file).unwrap().st_size, MAX_SMALL as i64 + 1);
+    let [Part::Written(_), Part::File(file, bytes)] = out.parts() else { panic!("{out:?}") };
+    assert_eq!((bytes.clone(), out.len()), (5..10, 4));
+    assert_eq!(fstat(file).unwrap().st_size, MAX_SMALL as i64 + 1);
 }
 
 #[test]
@@ -155,7 +160,7 @@ fn a_page_is_what_its_file_is_whatever_becomes_of_that() {
         page(&site, "/a.txt");
         change(&path);
         std::thread::sleep(2 * FRESH);
-        match site.find("/a.txt") {
+        match site.find("/a.txt", Instant::now()) {
             Ok(Found::Page(page)) => assert_eq!(content(&page), text),
             other => assert!(text.is_empty() && matches!(other, Err(Status::NOT_FOUND))),
         }
@@ -192,4 +197,23 @@ fn names_promise_types() {
     assert_eq!(media_type(b"a/B.PNG"), "image/png");
     assert_eq!(media_type(b"a.b/c"), "application/octet-stream");
     assert_eq!(media_type(b"a.tar.gz"), "application/gzip");
+}
+
+#[test]
+fn without_openat2_a_path_is_walked_and_no_link_followed() {
+    let directory = Directory::new();
+    let (root, flags) = (File::open(directory.root()).unwrap(), OFlags::RDONLY | OFlags::CLOEXEC);
+    let open = |path: &[u8]| open_step_by_step(&root, path, flags);
+    fs::create_dir_all(directory.root().join("one/two")).unwrap();
+    fs::write(directory.root().join("one/two/page"), "here").unwrap();
+    symlink("one", directory.root().join("link")).unwrap();
+    symlink("page", directory.root().join("one/two/alias")).unwrap();
+    let mut text = String::new();
+    File::from(open(b"one/two/page").unwrap()).read_to_string(&mut text).unwrap();
+    assert_eq!(text, "here");
+    assert!(open(b".").is_ok() && open(b"one").is_ok());
+    assert_eq!(open(b"one/three/page").unwrap_err(), Errno::NOENT);
+    assert_eq!(open(b"one/two/page/x").unwrap_err(), Errno::NOTDIR);
+    assert_eq!(open(b"one/two/alias").unwrap_err(), Errno::LOOP);
+    assert_eq!(open(b"link/two/page").unwrap_err(), Errno::NOTDIR);
 }

@@ -4,9 +4,10 @@ use super::*;
 
 #[test]
 fn a_head_has_its_fields_in_order_and_ends_with_an_empty_line() {
-    let mut out = b"before".to_vec();
+    let mut out = Answers::at(Instant::now());
+    out.bytes().extend_from_slice(b"before");
     Head::new(&mut out, Status::OK, Persistence::OpenSaid).length(7).end();
-    let text = String::from_utf8(out).unwrap();
+    let text = String::from_utf8(out.bytes().clone()).unwrap();
     assert!(text.starts_with("beforeHTTP/1.1 200 OK\r\nServer: aemhttpd\r\nDate: "), "{text}");
     assert!(text.ends_with("Connection: keep-alive\r\nContent-Length: 7\r\n\r\n"), "{text}");
     let date = text.split("Date: ").nth(1).unwrap().lines().next().unwrap();
@@ -17,10 +18,10 @@ fn a_head_has_its_fields_in_order_and_ends_with_an_empty_line() {
 #[test]
 fn a_plain_answer_states_its_length_with_and_without_its_body() {
     let make = |with_body| {
-        let mut out = Vec::new();
+        let mut out = Answers::at(Instant::now());
         let allow = Some(("Allow", "GET, HEAD"));
         plain(&mut out, Status::METHOD_NOT_ALLOWED, Persistence::Close, with_body, allow);
-        String::from_utf8(out).unwrap()
+        String::from_utf8(out.bytes().clone()).unwrap()
     };
     let (head, body) = {
         let whole = make(true);

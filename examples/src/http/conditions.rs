@@ -70,7 +70,10 @@ impl<'a> Conditions<'a> {
 
     /// Judges a file, in the order of section 13.2.2.
     pub fn judge(&self, tag: Tag, is_get: bool) -> Verdict {
-        let own = if *self == Conditions::default() { String::new() } else { tag.to_string() };
+        if *self == Conditions::default() {
+            return Verdict::Whole;
+        }
+        let own = tag.to_string();
         let seconds =
             |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let modified = seconds(tag.modified);

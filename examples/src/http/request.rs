@@ -9,7 +9,7 @@
 //! whatever could be read in two ways is refused.
 
 use super::conditions::Conditions;
-use super::limits::{MAX_BLANKS, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_METHOD};
+use super::limits::{FEW_FIELDS, MAX_BLANKS, MAX_FIELDS, MAX_HEAD, MAX_LINE, MAX_METHOD};
 use super::status::Status;
 use super::target::{self, Target};
 
@@ -28,7 +28,7 @@ pub enum Parsed<'a> {
 #[derive(Debug, PartialEq)]
 pub struct Request<'a> {
     /// The whole request line.
-    pub line: &'a str,
+    pub line: &'a [u8],
     /// What is to be done.
     pub method: Method,
     /// With what.
@@ -90,23 +90,36 @@ fn read(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
     };
     let start = 2 * blanks + length;
     let request_line = RequestLine::read(line)?;
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let (length, fields) = match httparse::parse_headers(&bytes[start..], &mut fields) {
-        Ok(httparse::Status::Complete(parsed)) => parsed,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(httparse::Error::TooManyHeaders) => {
-            return Err(Status::FIELDS_TOO_LARGE);
-        }
+    // Most requests have few, and room for all that there may be takes longer to make than to use.
+    let parsed = match read_fields::<FEW_FIELDS>(&bytes[start..]) {
+        Err(httparse::Error::TooManyHeaders) => read_fields::<MAX_FIELDS>(&bytes[start..]),
+        parsed => parsed,
+    };
+    let (length, fields) = match parsed {
+        Ok(Some((length, fields))) => (length, fields?),
+        Ok(None) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(Status::FIELDS_TOO_LARGE),
         Err(_) => return Err(Status::BAD_REQUEST),
     };
-    if !has_strict_lines(&bytes[start..start + length]) {
-        return Err(Status::BAD_REQUEST);
-    }
     if start + length > MAX_HEAD {
         return Err(Status::FIELDS_TOO_LARGE);
     }
-    let request = judge(request_line, Fields::read(fields)?)?;
-    Ok(Some((request, start + length)))
+    Ok(Some((judge(request_line, fields)?, start + length)))
+}
+
+/// The length of the fields with the empty line behind them, and what they say.
+type ReadFields<'a> = (usize, Result<Fields<'a>, Status>);
+
+/// Reads all fields, of which there may be `N`. None if their end has not come yet.
+fn read_fields<const N: usize>(bytes: &[u8]) -> Result<Option<ReadFields<'_>>, httparse::Error> {
+    let mut fields = [httparse::EMPTY_HEADER; N];
+    Ok(match httparse::parse_headers(bytes, &mut fields)? {
+        httparse::Status::Partial => None,
+        httparse::Status::Complete((length, fields)) => {
+            let is_strict = has_strict_lines(&bytes[..length]);
+            Some((length, if is_strict { Fields::read(fields) } else { Err(Status::BAD_REQUEST) }))
+        }
+    })
 }
 
 /// The first line of some bytes and its length with its end, which is CRLF and nothing else: a
@@ -116,7 +129,7 @@ pub fn line(
     limit: usize,
     too_long: Status,
 ) -> Result<Option<(&[u8], usize)>, Status> {
-    let end = bytes.iter().take(limit + 1).position(|byte| matches!(byte, b'\r' | b'\n'));
+    let end = memchr::memchr2(b'\r', b'\n', &bytes[..bytes.len().min(limit + 1)]);
     match end {
         Some(end) => match (bytes[end], bytes.get(end + 1)) {
             (b'\r', Some(b'\n')) => Ok(Some((&bytes[..end], end + 2))),
@@ -141,7 +154,7 @@ fn check_beginning(bytes: &[u8]) -> Result<(), Status> {
 
 /// The parts of a request line (3).
 struct RequestLine<'a> {
-    line: &'a str,
+    line: &'a [u8],
     method: Method,
     target: Target<'a>,
     is_http_1_0: bool,
@@ -149,19 +162,17 @@ struct RequestLine<'a> {
 
 impl<'a> RequestLine<'a> {
     fn read(line: &'a [u8]) -> Result<RequestLine<'a>, Status> {
-        let mut words = line.split(|&byte| byte == b' ');
-        let words = [words.next(), words.next(), words.next(), words.next()];
-        let [Some(method), Some(target), Some(version), None] = words else {
-            return Err(Status::BAD_REQUEST);
-        };
-        if method.is_empty() || !method.iter().copied().all(is_token) {
-            return Err(Status::BAD_REQUEST);
-        }
-        let [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] =
+        let (start, version) = line.split_last_chunk::<9>().ok_or(Status::BAD_REQUEST)?;
+        let [b' ', b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] =
             version
         else {
             return Err(Status::BAD_REQUEST);
         };
+        let space = start.iter().position(|&byte| byte == b' ').ok_or(Status::BAD_REQUEST)?;
+        let (method, target) = (&start[..space], &start[space + 1..]);
+        if method.is_empty() || !method.iter().copied().all(is_token) {
+            return Err(Status::BAD_REQUEST);
+        }
         if *major != b'1' {
             return Err(Status::VERSION_NOT_SUPPORTED);
         }
@@ -176,7 +187,6 @@ impl<'a> RequestLine<'a> {
         };
         let target = Target::read(target, method)?;
         // A minor version that is higher than ours is spoken to as if it were ours (9110, 2.5).
-        let line = std::str::from_utf8(line).map_err(|_| Status::BAD_REQUEST)?;
         Ok(RequestLine { line, method, target, is_http_1_0: *minor == b'0' })
     }
 }
@@ -285,14 +295,9 @@ fn judge<'a>(line: RequestLine<'a>, fields: Fields<'a>) -> Result<Request<'a>, S
     })
 }
 
-/// Whether all line ends are CRLF. httparse has seen that nothing else is wrong.
+/// Whether all line ends are CRLF. httparse has seen that a CR stands nowhere else.
 fn has_strict_lines(head: &[u8]) -> bool {
-    let mut before = 0;
-    head.iter().all(|&byte| {
-        let is_strict = (byte == b'\n') == (before == b'\r');
-        before = byte;
-        is_strict
-    })
+    memchr::memchr_iter(b'\n', head).all(|end| end > 0 && head[end - 1] == b'\r')
 }
 
 /// The elements of a list; empty ones count for nothing (9110, 5.6.1).
@@ -303,7 +308,26 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Whether a byte may stand in a method or a field name (9110, 5.6.2).
 pub fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    const TOKEN: Characters = letters_digits_and(b"!#$%&'*+-.^_`|~");
+    TOKEN[usize::from(byte)]
+}
+
+/// Which of all characters may stand somewhere.
+pub(super) type Characters = [bool; 256];
+
+pub(super) const fn letters_digits_and(others: &[u8]) -> Characters {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut place = 0;
+    while place < others.len() {
+        table[others[place] as usize] = true;
+        place += 1;
+    }
+    table
 }
 
 /// Digits and nothing else, unlike `str::parse`, which takes a sign.

@@ -7,7 +7,7 @@
 //! judged is what is opened. So there is no second spelling of `..` that only the file system
 //! would understand. (The kernel holds the line as well: see `files`.)
 
-use super::request::Method;
+use super::request::{Characters, Method, letters_digits_and};
 use super::status::Status;
 
 /// What a request is about.
@@ -27,42 +27,43 @@ impl<'a> Target<'a> {
     /// `BadRequest` for one that is none or not for this method; `MisdirectedRequest` for one that
     /// is to be had by TLS only.
     pub fn read(target: &'a [u8], method: Method) -> Result<Target<'a>, Status> {
-        let Ok(target) = std::str::from_utf8(target) else { return Err(Status::BAD_REQUEST) };
-        if target == "*" && method == Method::Options {
-            return Ok(Target::Server);
-        }
-        let origin = match target.split_once("://") {
-            _ if target.starts_with('/') => target,
-            Some((scheme, rest)) => {
-                let end = rest.find(['/', '?']).unwrap_or(rest.len());
-                let (authority, path) = rest.split_at(end);
-                // Names of users are for nobody to follow (9110, 4.2.4).
-                if authority.is_empty() || !is_host(authority.as_bytes()) {
-                    return Err(Status::BAD_REQUEST);
-                }
-                if scheme.eq_ignore_ascii_case("https") {
-                    return Err(Status::MISDIRECTED_REQUEST);
-                }
-                if !scheme.eq_ignore_ascii_case("http") {
-                    return Err(Status::BAD_REQUEST);
-                }
-                if path.is_empty() && method == Method::Options {
-                    // A proxy's way to write `*` (3.2.4).
-                    return Ok(Target::Server);
-                }
-                path
-            }
-            None => return Err(Status::BAD_REQUEST),
+        let origin = match target {
+            b"*" if method == Method::Options => return Ok(Target::Server),
+            [b'/', ..] => target,
+            _ => match behind_authority(target, method)? {
+                Some(origin) => origin,
+                None => return Ok(Target::Server),
+            },
         };
-        let (path, query) = origin.split_once('?').unwrap_or((origin, ""));
-        let is_written_right = is_of_uri(path, b"/:@")
-            && is_of_uri(query, b"/:@?")
-            && (path.is_empty() || path.starts_with('/'));
-        if !is_written_right {
+        let end = origin.iter().position(|&byte| byte == b'?').unwrap_or(origin.len());
+        let (path, query) = origin.split_at(end);
+        if !has_only(path, &OF_PATH) || !has_only(query, &OF_QUERY) {
             return Err(Status::BAD_REQUEST);
         }
+        let path = std::str::from_utf8(path).map_err(|_| Status::BAD_REQUEST)?;
         Ok(Target::Path(if path.is_empty() { "/" } else { path }))
     }
+}
+
+/// What stands behind the host in an absolute target; None if that is the server itself.
+fn behind_authority(target: &[u8], method: Method) -> Result<Option<&[u8]>, Status> {
+    let target = std::str::from_utf8(target).map_err(|_| Status::BAD_REQUEST)?;
+    let (scheme, rest) = target.split_once("://").ok_or(Status::BAD_REQUEST)?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, origin) = rest.split_at(end);
+    // Names of users are for nobody to follow (9110, 4.2.4).
+    if authority.is_empty() || !is_host(authority.as_bytes()) {
+        return Err(Status::BAD_REQUEST);
+    }
+    if scheme.eq_ignore_ascii_case("https") {
+        return Err(Status::MISDIRECTED_REQUEST);
+    }
+    if !scheme.eq_ignore_ascii_case("http") {
+        return Err(Status::BAD_REQUEST);
+    }
+    // A proxy's way to write `*` (3.2.4).
+    let is_server = origin.is_empty() && method == Method::Options;
+    Ok(if is_server { None } else { Some(origin.as_bytes()) })
 }
 
 /// What to say to a CONNECT: nothing of the kind is done here, if it is one.
@@ -75,42 +76,44 @@ pub fn refuse_authority(target: &[u8]) -> Status {
 
 /// Whether this is a host, perhaps with a port (RFC 3986, 3.2.2). One without a name is one, too.
 pub fn is_host(value: &[u8]) -> bool {
-    let Ok(value) = std::str::from_utf8(value) else { return false };
-    let (is_name, port) = match value.strip_prefix('[') {
-        Some(literal) => match literal.split_once(']') {
-            Some((address, port)) => (address.parse::<std::net::Ipv6Addr>().is_ok(), port),
-            None => return false,
-        },
-        None => {
-            let end = value.find(':').unwrap_or(value.len());
-            (is_of_uri(&value[..end], b""), &value[end..])
+    let place = |end: u8| value.iter().position(|&byte| byte == end);
+    let (is_name, port) = match value {
+        [b'[', ..] => {
+            let Some(end) = place(b']') else { return false };
+            let address = std::str::from_utf8(&value[1..end]).unwrap_or_default();
+            (address.parse::<std::net::Ipv6Addr>().is_ok(), &value[end + 1..])
+        }
+        _ => {
+            let end = place(b':').unwrap_or(value.len());
+            (has_only(&value[..end], &OF_NAME), &value[end..])
         }
     };
-    let is_port = port.is_empty()
-        || port
-            .strip_prefix(':')
-            .is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_port = match port {
+        [] => true,
+        [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
     is_name && is_port
 }
 
-/// Whether there are only characters that a name in a URI may have, and `others`.
-fn is_of_uri(text: &str, others: &[u8]) -> bool {
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let is_right = match byte {
-            b'%' => {
-                let digits = [bytes.next(), bytes.next()];
-                digits.iter().all(|digit| digit.is_some_and(|digit| digit.is_ascii_hexdigit()))
+/// What may stand in a part of a URI (RFC 3986, appendix A), beside percent signs.
+const OF_NAME: Characters = letters_digits_and(b"-._~!$&'()*+,;=");
+const OF_PATH: Characters = letters_digits_and(b"-._~!$&'()*+,;=/:@");
+const OF_QUERY: Characters = letters_digits_and(b"-._~!$&'()*+,;=/:@?");
+
+/// Whether there are only such characters, and percent signs with what belongs to them.
+fn has_only(text: &[u8], characters: &Characters) -> bool {
+    let mut left = text;
+    while let [byte, rest @ ..] = left {
+        left = match (byte, rest) {
+            (b'%', [high, low, rest @ ..])
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                rest
             }
-            _ => {
-                byte.is_ascii_alphanumeric()
-                    || b"-._~!$&'()*+,;=".contains(&byte)
-                    || others.contains(&byte)
-            }
+            (byte, rest) if characters[usize::from(*byte)] => rest,
+            _ => return false,
         };
-        if !is_right {
-            return false;
-        }
     }
     true
 }

@@ -239,13 +239,14 @@ fn out_of_descriptors_it_serves_those_it_has_and_the_others_later() {
             stream.set_nonblocking(false).unwrap();
             !has_answer
         };
-        let (waiting, served): (Vec<_>, Vec<_>) = clients.into_iter().partition(is_full);
+        let (waiting, mut served): (Vec<_>, Vec<_>) = clients.into_iter().partition(is_full);
         assert!(served.len() > LIMIT / 2 && waiting.len() >= LIMIT, "{backend}: {}", served.len());
-        for mut client in served {
+        for client in &mut served {
             assert_eq!(client.answer().status, 200);
             // A big page needs one more, and there is none.
             assert_eq!(client.get("/primes.html").status, 503, "{backend}");
         }
+        drop(served);
         for mut client in waiting {
             assert_eq!(client.answer().status, 200, "{backend}");
         }
