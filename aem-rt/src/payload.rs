@@ -228,6 +228,12 @@ impl SendQueue {
         self.first.is_none() && !self.has_rest()
     }
 
+    /// Whether it is as a new one, and keeps no places.
+    #[inline]
+    pub(crate) fn is_new(&self) -> bool {
+        self.first.is_none() && self.rest.is_none()
+    }
+
     /// What is left of the first payload, and whether that is all there is.
     #[inline]
     pub(crate) fn front(&self) -> (&[u8], bool) {

@@ -40,7 +40,22 @@ pub(crate) struct Connection {
     /// What few are at; the others are idle, and that should cost little.
     busy: Option<Box<Busy>>,
     /// When a request was begun or answered, or enough of an answer taken.
-    progress: Instant,
+    progress: Stamp,
+}
+
+/// A moment in a quarter of the room: milliseconds since the server's start, which begin anew after 49 days.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp(u32);
+
+impl Stamp {
+    pub(crate) fn of(now: Instant, start: Instant) -> Stamp {
+        Stamp(now.saturating_duration_since(start).as_millis() as u32)
+    }
+
+    /// The time from another one to this, if that is not too long.
+    fn since(self, earlier: Stamp) -> Duration {
+        Duration::from_millis(self.0.wrapping_sub(earlier.0).into())
+    }
 }
 
 /// What a connection is lent for an event.
@@ -52,9 +67,15 @@ pub(crate) struct Visit<'a> {
     pub(crate) service: &'a Service,
     /// Empty, and made of the moment of the event.
     pub(crate) answers: &'a mut Answers,
+    /// When the server was started.
+    pub(crate) start: Instant,
 }
 
 impl Visit<'_> {
+    fn now(&self) -> Stamp {
+        Stamp::of(self.answers.now(), self.start)
+    }
+
     fn server(&self) -> State<Server> {
         self.server.upgrade().expect("the handlers that visit keep it")
     }
@@ -79,12 +100,17 @@ pub(crate) struct Patience {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, peer: IpAddr, reading: Control) -> Connection {
-        let (dialogue, progress) = (Dialogue::new(peer), aem::time::now());
-        Connection { stream, reading, dialogue, busy: None, progress }
+    pub(crate) fn new(
+        stream: TcpStream,
+        reading: Control,
+        dialogue: Dialogue,
+        now: Stamp,
+    ) -> Connection {
+        Connection { stream, reading, dialogue, busy: None, progress: now }
     }
 
-    pub(crate) fn peer(&self) -> IpAddr {
+    /// Whose it is, if anybody has to know.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
         self.dialogue.peer()
     }
 
@@ -120,7 +146,7 @@ impl Connection {
 
     /// Event: the server looks after its connections.
     pub(crate) fn look(&mut self, visit: Visit<'_>, patience: Patience) -> Next {
-        let now = visit.answers.now();
+        let now = visit.now();
         let patience = match self.busy.as_deref_mut() {
             Some(Busy::Lingering { .. }) => return Next::Keep,
             Some(Busy::Sending { queued, .. }) => {
@@ -137,7 +163,7 @@ impl Connection {
         if self.reading.is_ended() {
             return Next::Stop;
         }
-        if now.saturating_duration_since(self.progress) < patience {
+        if now.since(self.progress) < patience {
             return Next::Keep;
         }
         if self.busy.is_none() && self.dialogue.time_out(visit.service, visit.answers) {
@@ -166,14 +192,14 @@ impl Connection {
         if !visit.answers.is_empty() {
             self.send(visit);
         } else if !had_begun {
-            self.progress = visit.answers.now();
+            self.progress = visit.now();
         }
     }
 
     /// Sends what was gathered, and awaits `sent` where something depends on it.
     fn send(&mut self, visit: Visit<'_>) {
         let is_awaited = self.dialogue.waits(visit.answers);
-        self.progress = visit.answers.now();
+        self.progress = visit.now();
         if let Some(sending) = visit.answers.send(&self.stream).filter(|_| is_awaited) {
             let (event, key) = (stream::once(sending), visit.key);
             let sent = move |server: &mut Server, result| {

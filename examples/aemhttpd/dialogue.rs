@@ -27,19 +27,18 @@ use std::net::IpAddr;
 pub(crate) struct Service {
     pub(crate) site: Site,
     pub(crate) log: Log,
-    /// Requests on one connection.
+    /// Requests on one connection; `u32::MAX` for any.
     pub(crate) requests: u32,
 }
 
 /// The state between two events; empty while a connection is idle.
 #[derive(Debug)]
 pub(crate) struct Dialogue {
-    peer: IpAddr,
-    /// How many requests were answered.
-    answered: u32,
-    /// Whether the last request was read: nothing that comes is one.
-    is_ending: bool,
+    /// With whom, where anybody wants to know.
+    peer: Option<Box<IpAddr>>,
     begun: Option<Box<Begun>>,
+    /// How many requests may still come. When the last was read, nothing that comes is one.
+    left: u32,
 }
 
 /// What there is of requests that are not answered yet.
@@ -63,13 +62,13 @@ struct Pending {
 }
 
 impl Dialogue {
-    pub(crate) fn new(peer: IpAddr) -> Dialogue {
-        Dialogue { peer, answered: 0, is_ending: false, begun: None }
+    pub(crate) fn new(service: &Service, peer: Option<IpAddr>) -> Dialogue {
+        Dialogue { peer: peer.map(Box::new), begun: None, left: service.requests }
     }
 
-    /// With whom.
-    pub(crate) fn peer(&self) -> IpAddr {
-        self.peer
+    /// With whom, if it was told.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.peer.as_deref().copied()
     }
 
     /// Goes on with the requests that are there, `fresh` being new bytes from the client, perhaps
@@ -93,17 +92,17 @@ impl Dialogue {
 
     /// Whether `advance` is to be called again when the kernel has taken what was written.
     pub(crate) fn waits(&self, written: &Answers) -> bool {
-        self.is_ending || written.len() >= BATCH || written.has_files()
+        self.is_over() || written.len() >= BATCH || written.has_files()
     }
 
     /// Whether everything is said.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_ending
+        self.left == 0
     }
 
     /// Makes the answer in progress the last one.
     pub(crate) fn end(&mut self) {
-        self.is_ending = true;
+        self.left = 0;
         self.begun = None;
     }
 
@@ -137,7 +136,7 @@ impl Dialogue {
                 Err(status) => self.refuse(service, status, out),
             }
         }
-        if self.is_ending { input.len() } else { input.len() - rest.len() }
+        if self.is_over() { input.len() } else { input.len() - rest.len() }
     }
 
     /// Reads one head, and answers the request if that is all of it. False if more is needed.
@@ -209,9 +208,12 @@ impl Dialogue {
         out: &mut Answers,
     ) {
         let start = out.mark();
-        self.answered = self.answered.saturating_add(1);
-        let keeps = request.keep_alive && self.answered < service.requests;
-        self.is_ending = !keeps;
+        let keeps = request.keep_alive && self.left > 1;
+        match (keeps, service.requests) {
+            (false, _) => self.left = 0,
+            (true, u32::MAX) => {}
+            (true, _) => self.left -= 1,
+        }
         let persistence = match (keeps, request.is_http_1_0) {
             (true, false) => Persistence::Open,
             (true, true) => Persistence::OpenSaid,
@@ -220,20 +222,22 @@ impl Dialogue {
         let has_body = request.method != Method::Head;
         if let Err(status) = say(&service.site, request, content, persistence, out) {
             // Such a request is no client's that one would want to hear again.
-            self.is_ending |= status == Status::BAD_REQUEST || status == Status::LENGTH_REQUIRED;
-            let persistence = if self.is_ending { Persistence::Close } else { persistence };
+            if status == Status::BAD_REQUEST || status == Status::LENGTH_REQUIRED {
+                self.left = 0;
+            }
+            let persistence = if self.is_over() { Persistence::Close } else { persistence };
             out.take_back(start);
             response::plain(out, status, persistence, has_body, None);
         }
-        service.log.note(self.peer, request.line, out.since(start));
+        service.log.note(self.peer(), request.line, out.since(start));
     }
 
     /// The last answer, to what is no request.
     fn refuse(&mut self, service: &Service, status: Status, out: &mut Answers) {
-        self.is_ending = true;
+        self.left = 0;
         let start = out.mark();
         response::plain(out, status, Persistence::Close, true, None);
-        service.log.note(self.peer, b"-", out.since(start));
+        service.log.note(self.peer(), b"-", out.since(start));
     }
 }
 

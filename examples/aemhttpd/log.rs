@@ -32,11 +32,17 @@ impl Log {
         Log { format, lines: RefCell::default() }
     }
 
+    /// Whether anything is noted.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.format != Format::None
+    }
+
     /// Notes an answer, of which the head is there.
-    pub(crate) fn note(&self, peer: IpAddr, request: &[u8], answer: &[u8]) {
-        if self.format == Format::None {
+    pub(crate) fn note(&self, peer: Option<IpAddr>, request: &[u8], answer: &[u8]) {
+        if !self.is_kept() {
             return;
         }
+        let peer = peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
         let word = |before: &[u8], end: u8| {
             let start = answer.windows(before.len()).position(|it| it == before)? + before.len();
             let word = answer[start..].split(|&byte| byte == end).next()?;

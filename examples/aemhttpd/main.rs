@@ -43,6 +43,7 @@ use connection::Patience;
 use dialogue::Service;
 use files::Site;
 use futures::future::{Either, select};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use server::{Limits, Server};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -126,6 +127,7 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> aem::Result {
+    raise_descriptors();
     let site = Site::open(&flags.root)
         .map_err(|error| format!("cannot serve {}: {error}", flags.root.display()))?;
     let backend = match flags.backend {
@@ -135,6 +137,14 @@ fn run(flags: &Flags) -> aem::Result {
     };
     let runtime = aem::Runtime::builder().backend(backend).build()?;
     runtime.block_on(serve(flags, site))
+}
+
+/// Takes as many descriptors as may be had: the limit that a shell sets is for programs that use `select`.
+fn raise_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With those that there were it goes on as well.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// Serves until it is asked to end.

@@ -6,8 +6,8 @@
 //! the last, and that ends its other handlers.
 
 use crate::answers::Answers;
-use crate::connection::{Connection, Patience, Visit};
-use crate::dialogue::Service;
+use crate::connection::{Connection, Patience, Stamp, Visit};
+use crate::dialogue::{Dialogue, Service};
 use crate::log::Log;
 use crate::response::{self, Persistence};
 use aem::net::TcpStream;
@@ -19,6 +19,7 @@ use futures::stream::{self, StreamExt};
 use slab::Slab;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 /// The server's side of all connections.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(crate) struct Server {
     addresses: HashMap<IpAddr, usize>,
     /// Of one event, and empty between two.
     answers: Answers,
+    start: Instant,
     /// Stops the timer while nobody is connected.
     looking: Option<Control>,
     /// Stops accepting while there are as many connections as may be.
@@ -51,13 +53,15 @@ pub(crate) struct Limits {
 
 impl Server {
     pub(crate) fn start(service: Service, limits: Limits) -> State<Server> {
+        let start = aem::time::now();
         let server = State::new(Server {
             own: None,
             service,
             limits,
             connections: Slab::new(),
             addresses: HashMap::new(),
-            answers: Answers::at(aem::time::now()),
+            answers: Answers::at(start),
+            start,
             looking: None,
             accepting: None,
             emptied: None,
@@ -93,13 +97,17 @@ impl Server {
             return;
         };
         // The end is an event, too: an empty chunk.
-        let chunks = stream.chunks().chain(stream::repeat_with(|| Ok(Chunk::default())));
-        let reading = server.on(chunks, move |server, chunk| {
+        let mut chunks = stream.chunks();
+        let bytes = stream::poll_fn(move |context| {
+            let next = chunks.poll_next_unpin(context);
+            next.map(|chunk| Some(chunk.unwrap_or_else(|| Ok(Chunk::default()))))
+        });
+        let reading = server.on(bytes, move |server, chunk| {
             server.visit(key, |connection, visit| connection.received(visit, chunk))
         });
-        let connection = Connection::new(stream, peer, reading.control());
+        let control = reading.control();
         reading.detach();
-        server.with(|server| server.insert(connection));
+        server.with(|server| server.insert(stream, control, peer));
     }
 
     /// Calls one of a connection's handlers, and crosses the connection off the list if that was its last.
@@ -121,9 +129,9 @@ impl Server {
         key: usize,
         handler: impl FnOnce(&mut Connection, Visit<'_>) -> Next,
     ) -> Next {
-        let Server { own, service, connections, answers, .. } = self;
+        let Server { own, service, connections, answers, start, .. } = self;
         let server = own.as_ref().expect("it was told by `start`");
-        handler(&mut connections[key], Visit { server, key, service, answers })
+        handler(&mut connections[key], Visit { server, key, service, answers, start: *start })
     }
 
     /// Asks every connection to come to its end.
@@ -178,7 +186,10 @@ impl Server {
         Some(self.connections.vacant_key())
     }
 
-    fn insert(&mut self, connection: Connection) {
+    fn insert(&mut self, stream: TcpStream, reading: Control, peer: IpAddr) {
+        let is_asked_for = self.log().is_kept() || self.limits.of_address < usize::MAX;
+        let dialogue = Dialogue::new(&self.service, Some(peer).filter(|_| is_asked_for));
+        let now = Stamp::of(aem::time::now(), self.start);
         if let Some(looking) = &self.looking
             && self.connections.is_empty()
         {
@@ -189,15 +200,17 @@ impl Server {
         {
             accepting.pause();
         }
-        self.connections.insert(connection);
+        self.connections.insert(Connection::new(stream, reading, dialogue, now));
     }
 
     fn remove(&mut self, key: usize) {
         let connection = self.connections.remove(key);
-        if let Some(count) = self.addresses.get_mut(&connection.peer()) {
+        if let Some(peer) = connection.peer()
+            && let Some(count) = self.addresses.get_mut(&peer)
+        {
             *count -= 1;
             if *count == 0 {
-                self.addresses.remove(&connection.peer());
+                self.addresses.remove(&peer);
             }
         }
         if let Some(accepting) = &self.accepting {

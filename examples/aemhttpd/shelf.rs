@@ -30,8 +30,8 @@ struct Kept {
     /// Where its file is, below the root.
     path: Vec<u8>,
     facts: Facts,
-    /// When the facts were last found to be these.
-    looked: Instant,
+    /// Until when the facts, which were found to be these, are believed.
+    good_until: Instant,
 }
 
 /// What a file is told apart by from any other, and from itself when it has changed: device and number,
@@ -50,7 +50,7 @@ impl Shelf {
     pub(crate) fn find(&self, root: &File, target: &str, now: Instant) -> Option<Rc<Page>> {
         let pages = &mut *self.0.borrow_mut();
         let kept = pages.by_target.get_mut(target)?;
-        if now.saturating_duration_since(kept.looked) >= FRESH {
+        if now >= kept.good_until {
             // This may be led out of the root, but then to no file that is served: only to this one.
             let status = statat(root, &*kept.path, AtFlags::empty());
             if !status.is_ok_and(|status| Facts::of(&status) == kept.facts) {
@@ -58,7 +58,7 @@ impl Shelf {
                 pages.by_target.remove(target);
                 return None;
             }
-            kept.looked = now;
+            kept.good_until = now + FRESH;
         }
         Some(Rc::clone(&kept.page))
     }
@@ -70,7 +70,7 @@ impl Shelf {
         path: Vec<u8>,
         status: &Stat,
         page: &Rc<Page>,
-        looked: Instant,
+        now: Instant,
     ) {
         let second = Duration::from_secs(u64::try_from(status.st_ctime).unwrap_or(0));
         let age = SystemTime::now().duration_since(UNIX_EPOCH + second).unwrap_or_default();
@@ -83,7 +83,8 @@ impl Shelf {
             *pages = Pages::default();
         }
         let (page, facts) = (Rc::clone(page), Facts::of(status));
-        pages.by_target.insert(target.to_owned(), Kept { page, path, facts, looked });
+        let good_until = now + FRESH;
+        pages.by_target.insert(target.to_owned(), Kept { page, path, facts, good_until });
         pages.bytes += size;
     }
 }

@@ -5,7 +5,7 @@
 //! ready, or drained. An op on a direction that is not drained is tried at once; one on a drained direction
 //! waits for an edge. A receive that brings less than it asked for has drained the socket, and the
 //! call that would only say so is saved, *unless* the edges told of more than data: data and FIN
-//! come as one edge, and an urgent mark cuts a receive short (`tail` below).
+//! come as one edge, and an urgent mark cuts a receive short ([`Marks::TAIL`]).
 //!
 //! Completions are drawn one at a time ([`next`](EpollKeeper::next)), each event being looked at
 //! when its turn comes, so that none has to be stored between the kernel and its sink.
@@ -36,6 +36,7 @@ use crate::queue::Unpark;
 use crate::sys::epoll::{Epoll, Events, flags};
 use crate::sys::eventfd::EventFd;
 use crate::sys::{poll, socket};
+use watchers::Watchers;
 
 /// How many events one wait takes. More than this are ready at once only when thousands of
 /// connections are busy, and then the next wait brings them.
@@ -55,11 +56,48 @@ const ALL_EDGES: u32 = flags::IN | flags::OUT | flags::RDHUP | flags::PRI | flag
 /// Flags that say that there is more to come than the data a short receive ended with.
 const TAIL: u32 = flags::RDHUP | flags::HUP | flags::ERR | flags::PRI;
 
-/// An edge told of more than data since the last `EAGAIN`.
-const TAIL_EDGE: u8 = 1;
+/// What is true of a port or not, eight at most, in one byte: there are as many ports as connections.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks(u8);
 
-/// Receives of this socket end where the data does not.
-const TAIL_ALWAYS: u8 = 2;
+impl Marks {
+    /// It is in epoll's table.
+    const ATTACHED: Marks = Marks(1);
+    /// It is on the work list.
+    const QUEUED: Marks = Marks(1 << 1);
+    /// `poll(2)` must be asked for ops that have just come.
+    const ASK: Marks = Marks(1 << 2);
+    /// The connect of the writer was begun.
+    const CONNECTING: Marks = Marks(1 << 3);
+    /// An edge told of more than data since the last `EAGAIN`.
+    const TAIL_EDGE: Marks = Marks(1 << 4);
+    /// Receives of this socket end where the data does not.
+    const TAIL_ALWAYS: Marks = Marks(1 << 5);
+    /// A short receive does not say that there is no more.
+    const TAIL: Marks = Marks(Marks::TAIL_EDGE.0 | Marks::TAIL_ALWAYS.0);
+
+    /// Whether any of these is set.
+    #[inline]
+    fn has(self, marks: Marks) -> bool {
+        self.0 & marks.0 != 0
+    }
+
+    /// Sets these, and says whether any was set before.
+    #[inline]
+    fn set(&mut self, marks: Marks) -> bool {
+        let had = self.has(marks);
+        self.0 |= marks.0;
+        had
+    }
+
+    /// Clears these, and says whether any was set.
+    #[inline]
+    fn take(&mut self, marks: Marks) -> bool {
+        let had = self.has(marks);
+        self.0 &= !marks.0;
+        had
+    }
+}
 
 /// What is known of one direction of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,15 +115,7 @@ enum Readiness {
 struct Port {
     /// Part of the key, so that an edge of an earlier bearer of this index is known as stale.
     generation: u32,
-    attached: bool,
-    /// Whether the port is on the work list.
-    queued: bool,
-    /// Whether `poll(2)` must be asked for ops that have just come.
-    ask: bool,
-    /// Why a short receive does not say that there is no more: nothing, if zero.
-    tail: u8,
-    /// Whether the connect of the writer was begun.
-    connecting: bool,
+    marks: Marks,
     read: Readiness,
     write: Readiness,
     /// The op that accepts or receives.
@@ -93,7 +123,7 @@ struct Port {
     /// The op that sends or connects.
     writer: Option<Token>,
     /// The ops that poll or watch for changes.
-    watchers: Vec<Token>,
+    watchers: Watchers,
 }
 
 /// One of the two things that a port is asked for.
@@ -237,11 +267,12 @@ impl EpollKeeper {
                 (Some(&mut port.writer), port.write != Readiness::Drained)
             }
             Op::Connect { .. } => {
-                (port.connecting, port.write) = (false, Readiness::Unknown);
+                port.marks.take(Marks::CONNECTING);
+                port.write = Readiness::Unknown;
                 (Some(&mut port.writer), true)
             }
             Op::Poll { .. } => {
-                port.ask = true;
+                port.marks.set(Marks::ASK);
                 (None, true)
             }
             Op::Changes { .. } | Op::File(_) => (None, false),
@@ -278,7 +309,7 @@ impl EpollKeeper {
         match send(socket, queue) {
             Ok((n, short)) => {
                 // A direction may only be called drained if an edge can tell of the change.
-                if short && port.attached {
+                if short && port.marks.has(Marks::ATTACHED) {
                     port.write = Readiness::Drained;
                 }
                 Some(Ok(n))
@@ -299,7 +330,7 @@ impl EpollKeeper {
 
     /// See [`Backend::expect_cut_receives`](super::Backend::expect_cut_receives).
     pub(super) fn expect_cut_receives(&mut self, socket: &Descriptor) {
-        self.ports[socket.port().0 as usize].tail |= TAIL_ALWAYS;
+        self.ports[socket.port().0 as usize].marks.set(Marks::TAIL_ALWAYS);
     }
 
     pub(super) fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
@@ -389,7 +420,7 @@ impl EpollKeeper {
         let index = self.work.pop_front()? as usize;
         // A port that was closed, and its index perhaps taken again, may have left a trace.
         let port = self.ports.get_mut(index)?;
-        if std::mem::take(&mut port.queued) { self.attempt(index) } else { None }
+        if port.marks.take(Marks::QUEUED) { self.attempt(index) } else { None }
     }
 }
 
@@ -399,16 +430,12 @@ impl EpollKeeper {
         self.generation = self.generation.wrapping_add(1);
         self.ports.insert(Port {
             generation: self.generation,
-            attached: false,
-            queued: false,
-            ask: false,
-            tail: 0,
-            connecting: false,
+            marks: Marks::default(),
             read: Readiness::Unknown,
             write: Readiness::Unknown,
             reader: None,
             writer: None,
-            watchers: Vec::new(),
+            watchers: Watchers::default(),
         })
     }
 
@@ -417,7 +444,7 @@ impl EpollKeeper {
         let port = &mut self.ports[index];
         let key = u64::from(port.generation) << 32 | index as u64;
         self.registry.enter(fd, PortId(index as u32), ALL_EDGES, key)?;
-        port.attached = true;
+        port.marks.set(Marks::ATTACHED);
         Ok(())
     }
 
@@ -427,7 +454,7 @@ impl EpollKeeper {
             let port = self.ports.remove(id.0 as usize);
             let idle = port.reader.is_none() && port.writer.is_none() && port.watchers.is_empty();
             assert!(idle, "a descriptor was closed under an op");
-            if port.attached {
+            if port.marks.has(Marks::ATTACHED) {
                 self.registry.forget(hold.as_raw_fd(), id);
             }
             if let Hold::Owned(fd) = hold {
@@ -440,7 +467,7 @@ impl EpollKeeper {
     /// Puts a port on the work list.
     fn enqueue(&mut self, index: usize) {
         let port = &mut self.ports[index];
-        if !std::mem::replace(&mut port.queued, true) {
+        if !port.marks.set(Marks::QUEUED) {
             self.work.push_back(index as u32);
         }
     }
@@ -454,7 +481,7 @@ impl EpollKeeper {
         } else if port.writer == Some(token) {
             port.writer = None;
         } else {
-            port.watchers.retain(|watcher| *watcher != token);
+            port.watchers.remove(token);
         }
     }
 
@@ -484,7 +511,9 @@ impl EpollKeeper {
         }
         if edge & (flags::IN | TAIL) != 0 {
             port.read = Readiness::Ready;
-            port.tail |= u8::from(edge & TAIL != 0) * TAIL_EDGE;
+            if edge & TAIL != 0 {
+                port.marks.set(Marks::TAIL_EDGE);
+            }
         }
         if edge & (flags::OUT | flags::HUP | flags::ERR) != 0 {
             port.write = Readiness::Ready;
@@ -499,7 +528,7 @@ impl EpollKeeper {
     #[inline]
     fn attempt(&mut self, index: usize) -> Option<Completion> {
         let port = &mut self.ports[index];
-        if port.ask || port.writer.is_some() {
+        if port.marks.has(Marks::ASK) || port.writer.is_some() {
             return self.attempt_all(index);
         }
         let token = port.reader?;
@@ -512,7 +541,9 @@ impl EpollKeeper {
         // What nearly every edge leads to: data that empty the socket, and no more to do about it.
         let received = self.pool.receive(|buffer| socket::receive(socket.as_fd(), buffer));
         match received {
-            Ok(Reception::Data { chunk, full: false }) if port.attached && port.tail == 0 => {
+            Ok(Reception::Data { chunk, full: false })
+                if port.marks.has(Marks::ATTACHED) && !port.marks.has(Marks::TAIL) =>
+            {
                 port.read = Readiness::Drained;
                 self.received += chunk.len();
                 Some(Completion { token, answer: Answer::Received(chunk), more: true })
@@ -523,7 +554,7 @@ impl EpollKeeper {
 
     #[inline(never)]
     fn attempt_all(&mut self, index: usize) -> Option<Completion> {
-        if std::mem::take(&mut self.ports[index].ask) {
+        if self.ports[index].marks.take(Marks::ASK) {
             self.ask(index);
         }
         let port = &self.ports[index];
@@ -568,7 +599,7 @@ impl EpollKeeper {
         match received {
             Ok(Reception::Data { chunk, full }) => {
                 self.received += chunk.len();
-                if full || port.tail != 0 {
+                if full || port.marks.has(Marks::TAIL) {
                     self.keep_trying(index, Direction::Read);
                 } else {
                     // Its own failure, if there is one, comes after the data.
@@ -583,7 +614,7 @@ impl EpollKeeper {
                 Some(self.finish(token, Answer::EndOfFile))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                port.tail &= TAIL_ALWAYS;
+                port.marks.take(Marks::TAIL_EDGE);
                 self.await_edge(token, index, Direction::Read)
             }
             Err(error) => {
@@ -621,7 +652,7 @@ impl EpollKeeper {
                 let result = match send(socket, queue) {
                     Ok((n, short)) => {
                         // Drained may only be said if an edge can tell of the change.
-                        let drained = short && port.attached;
+                        let drained = short && port.marks.has(Marks::ATTACHED);
                         port.write = if drained { Readiness::Drained } else { Readiness::Ready };
                         Ok(n)
                     }
@@ -634,7 +665,7 @@ impl EpollKeeper {
                 Some(self.finish(token, Answer::Sent { queue, result }))
             }
             Some(Op::Connect { socket, address }) => {
-                let begun = std::mem::replace(&mut port.connecting, true);
+                let begun = port.marks.set(Marks::CONNECTING);
                 let result = if begun {
                     connected(socket)
                 } else {
@@ -671,7 +702,11 @@ impl EpollKeeper {
     ) -> Option<Completion> {
         let port = &mut self.ports[index];
         port.set(direction, Readiness::Drained);
-        if port.attached { None } else { self.attach_for(token, index, direction) }
+        if port.marks.has(Marks::ATTACHED) {
+            None
+        } else {
+            self.attach_for(token, index, direction)
+        }
     }
 
     #[cold]
@@ -693,7 +728,7 @@ impl EpollKeeper {
     }
 
     fn ensure_attached(&mut self, token: Token, index: usize) -> io::Result<()> {
-        if self.ports[index].attached {
+        if self.ports[index].marks.has(Marks::ATTACHED) {
             return Ok(());
         }
         let Some(op) = self.ledger.get(token) else { return Ok(()) };

@@ -11,8 +11,10 @@ use std::ptr::NonNull;
 
 use crate::sync::{Cell, alloc, dealloc};
 
-/// Sizes are rounded up to a multiple of this, so that jobs of different types share pieces.
+/// Sizes are rounded up to a multiple of this and a word, so that jobs of different types share pieces. The
+/// word is where glibc's allocator notes the size, and what it gives beyond a multiple costs nothing.
 const GRAIN: usize = 16;
+const WORD: usize = 8;
 
 /// Alignment of every piece that is kept.
 const ALIGN: usize = 16;
@@ -49,11 +51,11 @@ pub(super) struct Piece {
 impl Piece {
     /// For cells of that layout.
     pub(super) const fn new(layout: Layout) -> Self {
-        let class = layout.size().saturating_sub(1) / GRAIN;
+        let class = layout.size().saturating_sub(WORD).div_ceil(GRAIN);
         if layout.align() > ALIGN || class >= CLASSES {
             return Piece { layout, class: CLASSES };
         }
-        match Layout::from_size_align((class + 1) * GRAIN, ALIGN) {
+        match Layout::from_size_align(class * GRAIN + WORD, ALIGN) {
             Ok(layout) => Piece { layout, class },
             Err(_) => Piece { layout, class: CLASSES },
         }
@@ -120,7 +122,7 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         for (class, list) in self.lists.iter().enumerate() {
-            let layout = Layout::from_size_align((class + 1) * GRAIN, ALIGN);
+            let layout = Layout::from_size_align(class * GRAIN + WORD, ALIGN);
             let piece = Piece { layout: layout.expect("a small one"), class };
             while let Some(free) = list.get() {
                 // SAFETY: as in `allocate`.

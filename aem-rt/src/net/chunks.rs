@@ -23,15 +23,24 @@ pub struct Chunks {
     stream: Rc<Connection>,
     /// For bytes.
     reading: WaitId,
-    /// For room in our own queue.
+    /// For room in our own queue; [`WaitId::OVER`] when all has come, as an idle connection has one of these.
     held_back: WaitId,
-    ended: bool,
 }
 
 impl Chunks {
     pub(super) fn new(stream: Rc<Connection>) -> Chunks {
         let (reading, held_back) = Default::default();
-        Chunks { stream, reading, held_back, ended: false }
+        Chunks { stream, reading, held_back }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.held_back == WaitId::OVER
+    }
+
+    #[cold]
+    fn end(&mut self) {
+        self.stream.writers().forget(&self.held_back);
+        self.held_back = WaitId::OVER;
     }
 
     /// The same bytes as a buffered reader, whose `lines()`, for one, is a source again.
@@ -57,14 +66,14 @@ impl Chunks {
 
     #[inline]
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Chunk>>> {
-        if self.ended {
+        if self.has_ended() {
             return Poll::Ready(None);
         }
         // A handler that answers more than the peer takes would fill our memory.
         if !self.stream.has_room() && context::draining() {
             let room = ready!(self.stream.poll_room(cx, Asker::Future(&mut self.held_back)));
             if let Err(error) = room {
-                self.ended = true;
+                self.end();
                 return Poll::Ready(Some(Err(error)));
             }
         }
@@ -72,7 +81,7 @@ impl Chunks {
         match chunk {
             Ok(chunk) if !chunk.is_empty() => Poll::Ready(Some(Ok(chunk))),
             end => {
-                self.ended = true;
+                self.end();
                 Poll::Ready(end.err().map(Err))
             }
         }
@@ -93,14 +102,16 @@ impl Stream for Chunks {
 
 impl FusedStream for Chunks {
     fn is_terminated(&self) -> bool {
-        self.ended
+        self.has_ended()
     }
 }
 
 impl Drop for Chunks {
     fn drop(&mut self) {
         self.stream.forget_reader(&self.reading);
-        self.stream.writers().forget(&self.held_back);
+        if !self.has_ended() {
+            self.stream.writers().forget(&self.held_back);
+        }
     }
 }
 

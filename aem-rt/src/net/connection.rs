@@ -11,6 +11,7 @@
 mod inbox;
 mod messages;
 mod outbox;
+mod traffic;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -33,6 +34,7 @@ use crate::sys::socket;
 use inbox::Inbox;
 pub(super) use messages::MessageWait;
 use outbox::Outbox;
+use traffic::{Directions, Traffic};
 
 /// The shared part of a stream.
 #[derive(Debug)]
@@ -42,32 +44,6 @@ pub(super) struct Connection {
     receive: Cell<Receive>,
     send: Cell<Send>,
     both: RefCell<Directions>,
-}
-
-/// Both directions, and who waits for them.
-#[derive(Debug, Default)]
-struct Directions {
-    inbox: Inbox,
-    /// Those who wait for bytes.
-    readers: Waiters,
-    outbox: Outbox,
-    /// Those who wait for bytes of ours to leave. It is rare that anybody does, and costs a word until then;
-    /// from then on the list stays, as the numbers of its waits must not begin again.
-    writers: Option<Box<Waiters>>,
-}
-
-impl Directions {
-    /// Whether nobody waits for bytes of ours to leave.
-    fn has_no_writers(&self) -> bool {
-        self.writers.as_ref().is_none_or(|writers| writers.is_empty())
-    }
-
-    /// Moves the wakers of those who wait for what has left into `wakes`.
-    fn wake_writers(&mut self, position: u64, wakes: &mut Wakes) {
-        if let Some(writers) = &mut self.writers {
-            writers.wake_reached(position, wakes);
-        }
-    }
 }
 
 /// Those who wait for bytes.
@@ -85,7 +61,10 @@ pub(super) struct Writers<'a>(&'a Connection);
 
 impl WaitList for Writers<'_> {
     fn with<R>(&self, act: impl FnOnce(&mut Waiters) -> R) -> R {
-        act(self.0.both.borrow_mut().writers.get_or_insert_default())
+        let both = &mut *self.0.both.borrow_mut();
+        let result = both.stir().with_writers(act);
+        both.settle();
+        result
     }
 }
 
@@ -167,8 +146,18 @@ impl Connection {
     /// Wakes those whose bytes are with the kernel, all of them after an error.
     fn wake_reached(&self, wakes: &mut Wakes) {
         let mut both = self.both.borrow_mut();
-        let reached = both.outbox.reached();
+        let reached = both.traffic().map_or(0, |traffic| traffic.outbox.reached());
         both.wake_writers(reached, wakes);
+        both.settle();
+    }
+
+    /// Does something to what is under way.
+    #[inline]
+    fn with_traffic<R>(&self, act: impl FnOnce(&mut Traffic) -> R) -> R {
+        let both = &mut *self.both.borrow_mut();
+        let result = act(both.stir());
+        both.settle();
+        result
     }
 
     fn sink(self: &Rc<Self>) -> Weak<dyn Sink> {
@@ -188,7 +177,7 @@ impl Connection {
     ) -> Poll<io::Result<Chunk>> {
         if self.reactor.is_here() {
             let mut both = self.both.borrow_mut();
-            if let Some(chunk) = both.inbox.take_only() {
+            if let Some(chunk) = both.take_only() {
                 both.readers.forget_if_empty(wait);
                 return Poll::Ready(Ok(chunk));
             }
@@ -206,9 +195,10 @@ impl Connection {
             // While a receive is under way, nothing has ended.
             let mut both = self.both.borrow_mut();
             if let Receive::Armed(_) = self.receive.get()
-                && both.inbox.is_empty()
+                && both.has_nothing_to_read()
                 && both.readers.wait_at_home(wait, cx.waker())
             {
+                both.settle();
                 return Poll::Pending;
             }
         }
@@ -232,7 +222,7 @@ impl Connection {
     ) -> Poll<io::Result<T>> {
         home::check(&self.reactor)?;
         poll_or_wait(&self.readers(), asker, cx, || {
-            let taken = take(&mut self.both.borrow_mut().inbox);
+            let taken = self.with_traffic(|traffic| take(&mut traffic.inbox));
             match taken {
                 Some(taken) => ControlFlow::Break(taken),
                 None => match self.arm() {
@@ -263,12 +253,12 @@ impl Connection {
     }
 
     pub(super) fn set_inbox_limit(&self, bytes: usize) {
-        self.both.borrow_mut().inbox.set_limit(bytes);
+        self.with_traffic(|traffic| traffic.inbox.set_limit(bytes));
     }
 
     /// Gives back what was taken and not read, to whoever reads next.
     pub(super) fn put_back(&self, chunk: Chunk) {
-        self.both.borrow_mut().inbox.put_back(chunk);
+        self.with_traffic(|traffic| traffic.inbox.put_back(chunk));
         self.readers().wake_all_now(&self.reactor);
     }
 
@@ -280,7 +270,7 @@ impl Connection {
         }
         let both = &mut *self.both.borrow_mut();
         let wanted = !both.readers.is_empty();
-        let inbox = &mut both.inbox;
+        let inbox = &mut both.stir().inbox;
         match completion.answer {
             Answer::Received(chunk) => inbox.push(chunk, wanted),
             Answer::EndOfFile => inbox.end_of_file(),
@@ -298,12 +288,12 @@ impl Connection {
 impl Connection {
     /// The position behind everything that was queued so far.
     pub(super) fn accepted(&self) -> u64 {
-        self.both.borrow().outbox.accepted()
+        self.both.borrow().accepted()
     }
 
     /// How many bytes the kernel has not taken yet.
     pub(super) fn queued(&self) -> usize {
-        self.both.borrow().outbox.queued()
+        self.both.borrow().queued()
     }
 
     /// Queues a payload behind all others, and gives the position behind it.
@@ -330,7 +320,7 @@ impl Connection {
     #[inline]
     fn push_by(self: &Rc<Self>, len: u64, put: impl FnOnce(&mut SendQueue)) -> io::Result<u64> {
         home::check_unless_outside(&self.reactor)?;
-        let pushed = self.both.borrow_mut().outbox.push_by(len, put);
+        let pushed = self.both.borrow_mut().stir().outbox.push_by(len, put);
         // What was to be sent is dropped here, after the borrow, as it may be anyone's.
         let position = pushed.map_err(|(_put, error)| error)?;
         self.make_due();
@@ -340,7 +330,7 @@ impl Connection {
     /// Has an op send what is queued.
     #[cold]
     fn submit_rest(self: &Rc<Self>, wakes: &mut Wakes) {
-        let queue = self.both.borrow_mut().outbox.take_queue();
+        let queue = self.with_traffic(|traffic| traffic.outbox.take_queue());
         if queue.is_empty() {
             return;
         }
@@ -355,7 +345,7 @@ impl Connection {
     #[inline]
     fn make_due(self: &Rc<Self>) {
         if let Send::Idle = self.send.get()
-            && self.both.borrow().outbox.has_more()
+            && self.both.borrow().has_more()
         {
             self.send.set(Send::Due);
             self.reactor.mark_dirty(self.clone());
@@ -398,14 +388,16 @@ impl Connection {
     fn send_now(&self) -> Option<Option<io::Result<usize>>> {
         self.send.set(Send::Idle);
         let mut both = self.both.borrow_mut();
-        if !both.outbox.has_more() {
+        if !both.has_more() {
             return None;
         }
-        let sent = self.reactor.send_now(&self.socket, both.outbox.queue());
+        let Traffic { outbox, writers, .. } = both.stir();
+        let sent = self.reactor.send_now(&self.socket, outbox.queue());
         if let Some(Ok(n)) = sent
-            && both.outbox.hand_over(n)
-            && both.has_no_writers()
+            && outbox.hand_over(n)
+            && writers.is_none()
         {
+            both.settle();
             return None;
         }
         Some(sent)
@@ -417,7 +409,7 @@ impl Connection {
         if let Some(result) = sent {
             self.sent(result.map(drop), wakes);
         }
-        if self.both.borrow().outbox.has_more() {
+        if self.both.borrow().has_more() {
             self.submit_rest(wakes);
         }
     }
@@ -436,7 +428,7 @@ impl Connection {
     /// Whether no more is queued than the high-water mark.
     #[inline]
     pub(super) fn has_room(&self) -> bool {
-        self.both.borrow().outbox.check_room().is_break()
+        self.both.borrow().has_room()
     }
 
     /// Waits until no more is queued than the high-water mark.
@@ -451,18 +443,20 @@ impl Connection {
         asker: Asker<'_>,
         check: impl Fn(&Outbox) -> ControlFlow<T, u64>,
     ) -> Poll<T> {
-        poll_or_wait(&self.writers(), asker, cx, || check(&self.both.borrow().outbox))
+        poll_or_wait(&self.writers(), asker, cx, || {
+            self.with_traffic(|traffic| check(&traffic.outbox))
+        })
     }
 
     /// Moves the high-water mark, and has those who are held back look again.
     pub(super) fn set_high_water(&self, mark: Option<usize>) {
-        self.both.borrow_mut().outbox.set_high_water(mark);
+        self.with_traffic(|traffic| traffic.outbox.set_high_water(mark));
         self.writers().wake_all_now(&self.reactor);
     }
 
     /// Ends one or both directions; the end of ours follows what is queued.
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        if let Some(error) = self.both.borrow().outbox.error() {
+        if let Some(error) = self.with_traffic(|traffic| traffic.outbox.error()) {
             return Err(error);
         }
         // In a forked child it would be the parent's connection that ends.
@@ -471,7 +465,7 @@ impl Connection {
             SockRef::from(self.socket()).shutdown(Shutdown::Read)?;
         }
         if how != Shutdown::Read {
-            self.both.borrow_mut().outbox.ask_fin();
+            self.with_traffic(|traffic| traffic.outbox.ask_fin());
             self.send_fin()?;
         }
         Ok(())
@@ -480,7 +474,9 @@ impl Connection {
     /// Sends the end, if it is asked for and its turn has come.
     #[inline]
     fn send_fin(&self) -> io::Result<()> {
-        if !self.both.borrow_mut().outbox.take_fin() {
+        let due = self.both.borrow().traffic().is_some()
+            && self.with_traffic(|traffic| traffic.outbox.take_fin());
+        if !due {
             return Ok(());
         }
         SockRef::from(self.socket()).shutdown(Shutdown::Write)
@@ -511,19 +507,21 @@ impl Connection {
         if let Send::InFlight(token) = self.send.get() {
             self.reactor.cancel(token);
         }
-        let queue = self.both.borrow_mut().outbox.fail(Kept::Closed);
+        let queue = self.with_traffic(|traffic| {
+            traffic.inbox.close(Kept::Closed);
+            traffic.outbox.fail(Kept::Closed)
+        });
         drop(queue);
-        self.both.borrow_mut().inbox.close(Kept::Closed);
         self.wake_everybody();
     }
 
     /// The answer to the op that sent. What it did not send comes first in what is sent next.
     fn answered(self: &Rc<Self>, queue: SendQueue, result: io::Result<usize>, wakes: &mut Wakes) {
         self.send.set(Send::Idle);
-        let not_wanted = self.both.borrow_mut().outbox.take_back(queue);
+        let not_wanted = self.with_traffic(|traffic| traffic.outbox.take_back(queue));
         drop(not_wanted);
         let result = result.map(|n| {
-            self.both.borrow_mut().outbox.hand_over(n);
+            self.with_traffic(|traffic| traffic.outbox.hand_over(n));
         });
         self.sent(result, wakes);
         self.make_due();
@@ -532,7 +530,7 @@ impl Connection {
     /// The kernel has taken some bytes, or takes no more at all.
     fn sent(&self, result: io::Result<()>, wakes: &mut Wakes) {
         if let Err(error) = result {
-            let dropped = self.both.borrow_mut().outbox.fail(Kept::new(&error));
+            let dropped = self.with_traffic(|traffic| traffic.outbox.fail(Kept::new(&error)));
             drop(dropped);
         }
         self.wake_reached(wakes);
@@ -582,7 +580,7 @@ impl Sink for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.disarm();
-        let outbox = &mut self.both.get_mut().outbox;
+        let outbox = &mut self.both.get_mut().stir().outbox;
         let token = match self.send.get() {
             Send::InFlight(token) => Some(token),
             Send::Idle | Send::Due => None,
@@ -593,6 +591,7 @@ impl Drop for Connection {
         } else if let Some(token) = token {
             self.reactor.cancel(token);
         }
+        self.both.get_mut().settle();
     }
 }
 

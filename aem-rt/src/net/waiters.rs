@@ -11,8 +11,10 @@
 //! Wakers are cloned, woken and dropped by the callers, where no borrow is held (OUTSIDE);
 //! [`poll_or_wait`] is the one place that does it for all.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -33,6 +35,11 @@ const MOST_POLLERS: usize = 1024;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct WaitId(u64);
 
+impl WaitId {
+    /// Of one who never waits again. No wait has this number.
+    pub(super) const OVER: WaitId = WaitId(u64::MAX);
+}
+
 /// All waits for one thing.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
@@ -41,7 +48,24 @@ pub(super) struct Waiters {
     /// Boxed, and only there while there are any, so that an idle stream does not pay for it.
     #[expect(clippy::box_collection, reason = "one word instead of three while idle")]
     others: Option<Box<Vec<Wait>>>,
-    last_id: u64,
+}
+
+/// A number that no other wait has, on whatever list and thread: so a list may be given up with its last
+/// wait, and a future that was on it does not take out one of the next.
+#[inline]
+fn new_id() -> u64 {
+    /// So many numbers a thread takes for itself at a time.
+    const TAKEN: u64 = 1 << 20;
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    thread_local!(static OWN: Cell<(u64, u64)> = const { Cell::new((0, 0)) });
+    let (mut id, mut end) = OWN.get();
+    if id == end {
+        // Relaxed: all that matters is that each number is taken once.
+        id = NEXT.fetch_add(TAKEN, Relaxed);
+        end = id + TAKEN;
+    }
+    OWN.set((id + 1, end));
+    id
 }
 
 #[derive(Debug)]
@@ -132,8 +156,7 @@ impl Waiters {
         if !self.is_empty() || !is_home(waker) {
             return false;
         }
-        self.last_id += 1;
-        id.0 = self.last_id;
+        id.0 = new_id();
         self.first = Some(Wait { id: id.0, position: ANYTHING, waker: waker.clone() });
         true
     }
@@ -151,8 +174,7 @@ impl Waiters {
                 return Some(std::mem::replace(&mut wait.waker, waker));
             }
         }
-        self.last_id += 1;
-        id.0 = self.last_id;
+        id.0 = new_id();
         self.push(Wait { id: id.0, position, waker });
         None
     }

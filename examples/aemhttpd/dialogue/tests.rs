@@ -4,7 +4,6 @@ use super::*;
 use crate::answers::Part;
 use crate::limits::MAX_SMALL;
 use crate::log::Format;
-use std::net::Ipv4Addr;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
@@ -16,8 +15,8 @@ pub(super) fn shipped() -> (Service, Vec<u8>, Vec<u8>) {
     (Service { site, log, requests: u32::MAX }, read("style.css"), read("primes.html"))
 }
 
-fn new() -> Dialogue {
-    Dialogue::new(Ipv4Addr::LOCALHOST.into())
+fn new(service: &Service) -> Dialogue {
+    Dialogue::new(service, None)
 }
 
 /// Says all chunks, going on at once whenever the dialogue waits.
@@ -27,7 +26,7 @@ pub(super) fn say<'a>(
     site: &Service,
     chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Vec<u8>, usize, Dialogue) {
-    let mut dialogue = new();
+    let mut dialogue = new(site);
     let (mut answered, mut most) = (Vec::new(), 0);
     for chunk in chunks {
         let mut fresh = chunk;
@@ -102,7 +101,7 @@ fn answers_do_not_depend_on_how_the_bytes_arrive() {
 fn requests_of_one_packet_are_answered_in_one_write() {
     let (site, style, _) = shipped();
     let mut out = Answers::at(Instant::now());
-    let mut dialogue = new();
+    let mut dialogue = new(&site);
     dialogue.advance(&site, STYLE.repeat(16).as_bytes(), &mut out);
     assert_eq!(text(&sent(&out)).matches("HTTP/1.1 200 OK\r\n").count(), 16);
     assert!(out.len() > 16 * style.len() && !dialogue.waits(&out));
@@ -116,7 +115,7 @@ fn what_is_made_at_once_is_bounded() {
     let (answered, most, dialogue) = say(&site, input.as_bytes().chunks(64 * 1024));
     assert!(answered.len() > 2 * primes.len());
     assert!(most < BATCH + MAX_SMALL as usize, "{most}");
-    assert!(!dialogue.has_begun() && !dialogue.is_ending);
+    assert!(!dialogue.has_begun() && !dialogue.is_over());
 }
 
 #[test]
@@ -173,14 +172,14 @@ fn http_1_0_is_told_what_becomes_of_its_connection() {
     assert!(text(&said).contains("\r\nConnection: close\r\n") && dialogue.is_over());
     let (said, _, dialogue) =
         say(&site, [b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".as_slice()]);
-    assert!(text(&said).contains("\r\nConnection: keep-alive\r\n") && !dialogue.is_ending);
+    assert!(text(&said).contains("\r\nConnection: keep-alive\r\n") && !dialogue.is_over());
 }
 
 #[test]
 fn only_who_began_a_request_is_told_that_it_took_too_long() {
     let (site, ..) = shipped();
     let mut out = Answers::at(Instant::now());
-    assert!(!new().time_out(&site, &mut out) && out.is_empty());
+    assert!(!new(&site).time_out(&site, &mut out) && out.is_empty());
     let (_, _, mut dialogue) = say(&site, [&STYLE.as_bytes()[..20]]);
     assert!(dialogue.time_out(&site, &mut out) && dialogue.is_over());
     assert!(text(&sent(&out)).starts_with("HTTP/1.1 408 Request Timeout\r\n"));
@@ -191,7 +190,7 @@ fn who_waits_with_a_body_is_told_to_go_on_and_gets_it_back() {
     let (site, ..) = shipped();
     let head =
         "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
-    let mut dialogue = new();
+    let mut dialogue = new(&site);
     let mut out = Answers::at(Instant::now());
     dialogue.advance(&site, head.as_bytes(), &mut out);
     assert_eq!(text(&sent(&out)), "HTTP/1.1 100 Continue\r\n\r\n");

@@ -103,7 +103,9 @@ const OF_QUERY: Characters = letters_digits_and(b"-._~!$&'()*+,;=/:@?");
 
 /// Whether there are only such characters, and percent signs with what belongs to them.
 fn has_only(text: &[u8], characters: &Characters) -> bool {
-    let mut left = text;
+    let is_right = |byte: &u8| characters[usize::from(*byte)];
+    let plain = text.iter().take_while(|byte| is_right(byte)).count();
+    let mut left = &text[plain..];
     while let [byte, rest @ ..] = left {
         left = match (byte, rest) {
             (b'%', [high, low, rest @ ..])
@@ -111,7 +113,7 @@ fn has_only(text: &[u8], characters: &Characters) -> bool {
             {
                 rest
             }
-            (byte, rest) if characters[usize::from(*byte)] => rest,
+            (byte, rest) if is_right(byte) => rest,
             _ => return false,
         };
     }

@@ -216,6 +216,12 @@ impl Inbox {
         self.cost >= self.limit
     }
 
+    /// Whether it is as a new one.
+    #[inline]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.first.is_empty() && self.end == End::Not && self.limit == DEFAULT_LIMIT as u32
+    }
+
     /// Whether nothing is unread.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {

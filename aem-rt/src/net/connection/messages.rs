@@ -61,7 +61,7 @@ impl Connection {
         asked: &mut bool,
         wakes: &mut Vec<Waker>,
     ) -> Option<io::Result<UnixMessage>> {
-        let taken = self.both.borrow_mut().inbox.take();
+        let taken = self.with_traffic(|traffic| traffic.inbox.take());
         if let Some(taken) = taken {
             return Some(taken.map(UnixMessage::without_descriptors));
         }
@@ -109,12 +109,12 @@ impl Connection {
                 }
             }
             Err(error) => {
-                self.both.borrow_mut().inbox.fail(Kept::new(&error));
+                self.with_traffic(|traffic| traffic.inbox.fail(Kept::new(&error)));
                 Some(Err(error))
             }
             Ok(message) => {
                 if message.data.is_empty() {
-                    self.both.borrow_mut().inbox.end_of_file();
+                    self.with_traffic(|traffic| traffic.inbox.end_of_file());
                 }
                 Some(Ok(message))
             }

@@ -80,6 +80,23 @@ impl Outbox {
         }
     }
 
+    /// Where a new one begins.
+    #[inline]
+    pub(super) fn begin_at(&mut self, position: u64) {
+        debug_assert!(self.is_at_rest(), "{self:?} is not new");
+        (self.accepted, self.handed) = (position, position);
+    }
+
+    /// Whether it is as a new one that began here.
+    #[inline]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.handed == self.accepted
+            && self.queue.is_new()
+            && self.fin == Fin::NotAsked
+            && self.failed.is_none()
+            && self.high_water == DEFAULT_HIGH_WATER as u32
+    }
+
     /// The position behind everything that was queued so far.
     pub(super) fn accepted(&self) -> u64 {
         self.accepted

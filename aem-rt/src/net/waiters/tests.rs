@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::*;
@@ -13,7 +13,7 @@ struct Counting(AtomicUsize);
 
 impl Wake for Counting {
     fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.fetch_add(1, Relaxed);
     }
 }
 
@@ -51,7 +51,7 @@ fn waits_end_when_their_position_is_reached() {
     assert_eq!(wake_reached(&list, 25), 1);
     assert_eq!(wake_reached(&list, u64::MAX), 1);
     assert!(list.borrow().is_empty());
-    let woken = wakers.each_ref().map(|(counting, _)| counting.0.load(Ordering::Relaxed));
+    let woken = wakers.each_ref().map(|(counting, _)| counting.0.load(Relaxed));
     assert_eq!(woken, [1; 4]);
 }
 
@@ -81,7 +81,7 @@ fn polled_again_it_waits_once_with_its_last_waker() {
         wait(&list, Asker::Future(&mut id), ANYTHING, waker);
     }
     assert_eq!(wake_reached(&list, ANYTHING), 1);
-    let woken = [first, last].map(|counting| counting.0.load(Ordering::Relaxed));
+    let woken = [first, last].map(|counting| counting.0.load(Relaxed));
     assert_eq!(woken, [0, 1]);
 }
 
@@ -106,7 +106,7 @@ fn crowd_of_poll_functions_is_bounded_and_nobody_is_lost() {
     }
     assert!(list.borrow().others.as_ref().is_some_and(|others| others.len() <= MOST_POLLERS));
     wake_reached(&list, ANYTHING);
-    assert!(wakers.iter().all(|[(counting, _)]| counting.0.load(Ordering::Relaxed) == 1));
+    assert!(wakers.iter().all(|[(counting, _)]| counting.0.load(Relaxed) == 1));
 }
 
 /// What the clone of a waker brings about is seen before it is waited for.
