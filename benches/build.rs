@@ -6,23 +6,23 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// One library: its name in `cfg(has_..)` and in the file's, its header, what is linked.
-const LIBRARIES: &[(&str, &str, &str)] = &[
-    ("libevent", "event2/event.h", "event_core"),
-    ("libev", "ev.h", "ev"),
-    ("libuv", "uv.h", "uv"),
+/// One library: its name in `cfg(has_..)`, its header, what is linked, and the files on it.
+const LIBRARIES: &[(&str, &str, &str, &[&str])] = &[
+    ("libevent", "event2/event.h", "event_core", &["libevent"]),
+    ("libev", "ev.h", "ev", &["libev"]),
+    ("libuv", "uv.h", "uv", &["libuv", "libuv_exchange"]),
 ];
 
 fn main() {
     println!("cargo:rerun-if-changed=src/c");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    for (name, header, linked) in LIBRARIES {
+    for (name, header, linked, files) in LIBRARIES {
         println!("cargo:rustc-check-cfg=cfg(has_{name})");
         if !is_there(&out, name, header) {
             continue;
         }
-        let file = format!("src/c/{name}.c");
-        cc::Build::new().file(file).warnings(true).compile(&format!("aem_benches_{name}"));
+        let files = files.iter().map(|file| format!("src/c/{file}.c"));
+        cc::Build::new().files(files).warnings(true).compile(&format!("aem_benches_{name}"));
         println!("cargo:rustc-link-lib={linked}");
         println!("cargo:rustc-cfg=has_{name}");
     }

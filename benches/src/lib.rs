@@ -10,6 +10,7 @@ pub mod contenders;
 pub mod datagrams;
 pub mod dispatch;
 pub mod echo;
+pub mod exchange;
 pub mod figure6;
 pub mod floor;
 pub mod http;

@@ -154,7 +154,7 @@ impl Registry {
         Ok(self.epoll())
     }
 
-    /// Enters a number into epoll's table, for all edges of both directions.
+    /// Enters a number into epoll's table, to be told of these edges.
     pub(super) fn enter(&self, fd: RawFd, port: Port, edges: u32, key: u64) -> io::Result<()> {
         self.table()?.add(fd, edges, key)?;
         let mut bearers = self.bearers.borrow_mut();
@@ -164,6 +164,11 @@ impl Registry {
         }
         bearers[index] = port.0;
         Ok(())
+    }
+
+    /// Has a number that was entered told of these edges from now on.
+    pub(super) fn change(&self, fd: RawFd, edges: u32, key: u64) -> io::Result<()> {
+        self.table()?.change(fd, edges, key)
     }
 
     /// Takes it out again, if it is still this port's. In a forked child it stays: it is the parent's.

@@ -1,11 +1,13 @@
 //! The keeper that speaks epoll: completions out of readiness.
 //!
-//! Each descriptor has a *port*. It is entered into epoll once, for the edges of both directions,
-//! and the port keeps what the last edge and the last system call said of each direction: unknown,
-//! ready, or drained. An op on a direction that is not drained is tried at once; one on a drained direction
-//! waits for an edge. A receive that brings less than it asked for has drained the socket, and the
-//! call that would only say so is saved, *unless* the edges told of more than data: data and FIN
-//! come as one edge, and an urgent mark cuts a receive short ([`Marks::TAIL`]).
+//! Each descriptor has a *port*. It is entered into epoll once, for the edges of reading, and those of
+//! writing are added, for good, when something first waits for room: a Unix socket tells of room whenever
+//! its peer has read, and would wake us for each message that we send. The port keeps what the last edge
+//! and the last system call said of each direction: unknown, ready, or drained. An op on a direction that
+//! is not drained is tried at once; one on a drained direction waits for an edge. A receive that brings
+//! less than it asked for has drained the socket, and the call that would only say so is saved, *unless*
+//! the edges told of more than data: data and FIN come as one edge, and an urgent mark cuts a receive
+//! short ([`Marks::TAIL`]).
 //!
 //! Completions are drawn one at a time ([`next`](EpollKeeper::next)), each event being looked at
 //! when its turn comes, so that none has to be stored between the kernel and its sink.
@@ -50,8 +52,9 @@ const RECEIVED_PER_TURN: usize = 256 * 1024;
 /// The key of the bell; all others are ports.
 const BELL: u64 = u64::MAX;
 
-/// What each port is entered for.
-const ALL_EDGES: u32 = flags::IN | flags::OUT | flags::RDHUP | flags::PRI | flags::EDGE;
+/// What each port is entered for, and what those are that have waited for room.
+const READ_EDGES: u32 = flags::IN | flags::RDHUP | flags::PRI | flags::EDGE;
+const ALL_EDGES: u32 = READ_EDGES | flags::OUT;
 
 /// Flags that say that there is more to come than the data a short receive ended with.
 const TAIL: u32 = flags::RDHUP | flags::HUP | flags::ERR | flags::PRI;
@@ -61,8 +64,10 @@ const TAIL: u32 = flags::RDHUP | flags::HUP | flags::ERR | flags::PRI;
 struct Marks(u8);
 
 impl Marks {
-    /// It is in epoll's table.
+    /// It is in epoll's table, for edges of reading.
     const ATTACHED: Marks = Marks(1);
+    /// And for those of writing.
+    const TELLS_OF_ROOM: Marks = Marks(1 << 6);
     /// It is on the work list.
     const QUEUED: Marks = Marks(1 << 1);
     /// `poll(2)` must be asked for ops that have just come.
@@ -134,6 +139,15 @@ enum Direction {
 }
 
 impl Port {
+    /// Whether edges tell of changes. Only then may a direction be called drained.
+    #[inline]
+    fn has_edges(&self, direction: Direction) -> bool {
+        self.marks.has(match direction {
+            Direction::Read => Marks::ATTACHED,
+            Direction::Write => Marks::TELLS_OF_ROOM,
+        })
+    }
+
     fn set(&mut self, direction: Direction, readiness: Readiness) {
         match direction {
             Direction::Read => self.read = readiness,
@@ -237,7 +251,7 @@ impl EpollKeeper {
     ) -> Result<Rc<Descriptor>, (io::Error, OwnedFd)> {
         let index = self.new_port();
         if attach == Attach::Now
-            && let Err(error) = self.attach(index, fd.as_raw_fd())
+            && let Err(error) = self.attach(index, fd.as_raw_fd(), Direction::Read)
         {
             self.ports.remove(index);
             return Err((refusal(error), fd));
@@ -247,7 +261,8 @@ impl EpollKeeper {
 
     pub(super) fn adopt_borrowed(&mut self, fd: BorrowedFd<'_>) -> io::Result<Rc<Descriptor>> {
         let index = self.new_port();
-        if let Err(error) = self.attach(index, fd.as_raw_fd()) {
+        // Whoever lends a descriptor may ask for anything.
+        if let Err(error) = self.attach(index, fd.as_raw_fd(), Direction::Write) {
             self.ports.remove(index);
             return Err(refusal(error));
         }
@@ -308,13 +323,12 @@ impl EpollKeeper {
         }
         match send(socket, queue) {
             Ok((n, short)) => {
-                // A direction may only be called drained if an edge can tell of the change.
-                if short && port.marks.has(Marks::ATTACHED) {
+                if short && port.has_edges(Direction::Write) {
                     port.write = Readiness::Drained;
                 }
                 Some(Ok(n))
             }
-            // The op that follows waits, and has the port attached before.
+            // The op that follows waits, and has edges tell of room before.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(error) => Some(Err(error)),
         }
@@ -439,12 +453,23 @@ impl EpollKeeper {
         })
     }
 
-    /// Enters a port into epoll's table.
-    fn attach(&mut self, index: usize, fd: i32) -> io::Result<()> {
+    /// Has edges tell of a direction. Those of reading are always told.
+    fn attach(&mut self, index: usize, fd: i32, direction: Direction) -> io::Result<()> {
         let port = &mut self.ports[index];
         let key = u64::from(port.generation) << 32 | index as u64;
-        self.registry.enter(fd, PortId(index as u32), ALL_EDGES, key)?;
+        let edges = match direction {
+            Direction::Read => READ_EDGES,
+            Direction::Write => ALL_EDGES,
+        };
+        if port.marks.has(Marks::ATTACHED) {
+            self.registry.change(fd, edges, key)?;
+        } else {
+            self.registry.enter(fd, PortId(index as u32), edges, key)?;
+        }
         port.marks.set(Marks::ATTACHED);
+        if let Direction::Write = direction {
+            port.marks.set(Marks::TELLS_OF_ROOM);
+        }
         Ok(())
     }
 
@@ -651,8 +676,7 @@ impl EpollKeeper {
             Some(Op::Send { socket, queue }) => {
                 let result = match send(socket, queue) {
                     Ok((n, short)) => {
-                        // Drained may only be said if an edge can tell of the change.
-                        let drained = short && port.marks.has(Marks::ATTACHED);
+                        let drained = short && port.has_edges(Direction::Write);
                         port.write = if drained { Readiness::Drained } else { Readiness::Ready };
                         Ok(n)
                     }
@@ -702,11 +726,7 @@ impl EpollKeeper {
     ) -> Option<Completion> {
         let port = &mut self.ports[index];
         port.set(direction, Readiness::Drained);
-        if port.marks.has(Marks::ATTACHED) {
-            None
-        } else {
-            self.attach_for(token, index, direction)
-        }
+        if port.has_edges(direction) { None } else { self.attach_for(token, index, direction) }
     }
 
     #[cold]
@@ -716,7 +736,7 @@ impl EpollKeeper {
         index: usize,
         direction: Direction,
     ) -> Option<Completion> {
-        let error = self.ensure_attached(token, index).err()?;
+        let error = self.ensure_attached(token, index, direction).err()?;
         self.ports[index].set(direction, Readiness::Unknown);
         let answer = match self.ledger.get_mut(token) {
             Some(Op::Send { queue, .. }) => {
@@ -727,14 +747,19 @@ impl EpollKeeper {
         Some(self.finish(token, answer))
     }
 
-    fn ensure_attached(&mut self, token: Token, index: usize) -> io::Result<()> {
-        if self.ports[index].marks.has(Marks::ATTACHED) {
+    fn ensure_attached(
+        &mut self,
+        token: Token,
+        index: usize,
+        direction: Direction,
+    ) -> io::Result<()> {
+        if self.ports[index].has_edges(direction) {
             return Ok(());
         }
         let Some(op) = self.ledger.get(token) else { return Ok(()) };
         let fd = op.descriptor().as_raw_fd();
-        // Whatever came since the attempt is told as the entry's first edge.
-        self.attach(index, fd).map_err(refusal)
+        // Whatever came since the attempt is told as the first edge of the entry, or of its change.
+        self.attach(index, fd, direction).map_err(refusal)
     }
 }
 

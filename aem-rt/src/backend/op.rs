@@ -38,8 +38,8 @@ pub(crate) enum Op {
     Connect { socket: Rc<Descriptor>, address: Box<SockAddr> },
     /// Answers as soon as the descriptor is ready, which it may be already.
     Poll { descriptor: Rc<Descriptor>, interest: Interest },
-    /// Answers each time that something changes about the descriptor, and perhaps once for what it is
-    /// like already. Multishot; it ends by a cancel only.
+    /// Answers each time that there is more to be read from the descriptor, and perhaps once for what there
+    /// is already; it may answer to other changes too. Multishot; it ends by a cancel only.
     Changes { descriptor: Rc<Descriptor> },
     /// Does something about a file, which is nothing that a keeper waits for. See
     /// [`submit_file`](super::Backend::submit_file).

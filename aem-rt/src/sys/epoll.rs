@@ -1,6 +1,6 @@
 //! An epoll instance.
 //!
-//! Entries are edge-triggered, are made once and are never changed: a change per event would be a
+//! Entries are edge-triggered, are made once and changed at most once: a change per event would be a
 //! system call per event. A wait is given in nanoseconds where the kernel can (`epoll_pwait2`,
 //! Linux 5.11) and in milliseconds, rounded up, where it cannot: a wait that ends early would make
 //! a timer look again, one that ends late is late.
@@ -51,11 +51,18 @@ impl Epoll {
 
     /// Enters a descriptor, to be told of `interest` with `key`.
     pub(crate) fn add(&self, fd: RawFd, interest: u32, key: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, interest, key)
+    }
+
+    /// Changes what an entry is told of. What holds now is told as an edge.
+    pub(crate) fn change(&self, fd: RawFd, interest: u32, key: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, interest, key)
+    }
+
+    fn control(&self, what: i32, fd: RawFd, interest: u32, key: u64) -> io::Result<()> {
         let mut event = libc::epoll_event { events: interest, u64: key };
         // SAFETY: `event` is a live local that the kernel only reads.
-        check(unsafe {
-            libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event)
-        })?;
+        check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), what, fd, &raw mut event) })?;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! What is the epoll keeper's own: what an edge hides, how much a turn does, when an entry leaves the
 //! table. What is promised by every keeper is in `backend/conformance.rs`.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 
@@ -184,4 +184,43 @@ fn a_turn_receives_no_more_than_a_cache_holds() {
     }
     assert!(turns >= 3, "{turns} turns");
     assert!(bytes_of(&keeper.quiet()).is_empty());
+}
+
+#[test]
+fn a_peer_that_reads_wakes_nobody_who_does_not_wait_for_room() {
+    for attach in BOTH {
+        let mut keeper = keeper();
+        let (socket, mut peer) = unix_pair(&mut keeper, attach);
+        keeper.receive(&socket);
+        keeper.quiet();
+        for _ in 0..3 {
+            let mut queue = SendQueue::default();
+            queue.push(vec![1; 64]);
+            assert_eq!(keeper.send_now(&socket, &mut queue).unwrap().unwrap(), 64);
+            peer.read_exact(&mut [0; 64]).unwrap();
+            keeper.start();
+            keeper.wait(Some(Duration::from_millis(5))).unwrap();
+            assert_eq!(keeper.events.len(), 0, "{attach:?}");
+        }
+        for round in 0..3 {
+            let mut queue = SendQueue::default();
+            queue.push(vec![2; 1 << 20]);
+            while !queue.is_empty() {
+                keeper.submit(Op::Send { socket: socket.clone(), queue: Box::new(queue) });
+                let mut done = keeper.quiet();
+                if done.is_empty() {
+                    // There is no room, and who waits for it is told, the first time and again.
+                    assert!(peer.read(&mut vec![0; 1 << 20]).unwrap() > 0);
+                    done = keeper.turn(Some(PATIENCE));
+                }
+                let [Completion { answer: Answer::Sent { queue: left, result }, .. }] =
+                    &mut done[..]
+                else {
+                    panic!("round {round}, {attach:?}: {done:?}")
+                };
+                assert!(*result.as_ref().unwrap() > 0);
+                queue = std::mem::take(left);
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use super::EpollKeeper;
+use super::{Direction, EpollKeeper};
 use crate::backend::ledger::Token;
 use crate::backend::op::{Answer, Completion, Interest, Op};
 
@@ -53,7 +53,11 @@ impl EpollKeeper {
         }
         let Some((fd, token)) = asked else { return };
         let result = match interest.holds_now(fd) {
-            Ok(None) => self.ensure_attached(token, index),
+            Ok(None) => {
+                let direction =
+                    if interest.is_writable() { Direction::Write } else { Direction::Read };
+                self.ensure_attached(token, index, direction)
+            }
             Ok(Some(ready)) => {
                 self.answer_watchers(index, ready, false);
                 Ok(())
