@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const LIBRARIES: &[(&str, &str, &str, &[&str])] = &[
     ("libevent", "event2/event.h", "event_core", &["libevent"]),
     ("libev", "ev.h", "ev", &["libev"]),
-    ("libuv", "uv.h", "uv", &["libuv", "libuv_exchange"]),
+    ("libuv", "uv.h", "uv", &["libuv", "libuv_exchange", "libuv_http"]),
 ];
 
 fn main() {

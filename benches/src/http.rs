@@ -4,15 +4,18 @@
 //! from a running AEMhttpd when they start. Whether an answer is the same is seen whenever one starts.
 
 pub mod connection;
+pub mod count;
 pub mod hand_epoll;
 pub mod hand_uring;
 pub mod hyper;
+pub mod libuv;
 pub mod monoio;
 pub mod page;
 pub mod poll;
 pub mod readiness;
 pub mod request;
 pub mod select;
+pub mod tokio;
 
 use std::env;
 use std::io;
@@ -74,6 +77,8 @@ pub const CONTENDERS: &[Contender] = {
         new("nginx", Epoll, Nginx),
         new("hyper", Epoll, Own(hyper::serve_from_memory)),
         new("hyper-disk", Epoll, Own(hyper::serve_from_disk)),
+        new("tokio", Epoll, Own(tokio::serve)),
+        new("libuv", Epoll, Own(libuv::serve)),
         new("monoio", Uring, Own(monoio::serve)),
     ]
 };
@@ -99,13 +104,18 @@ impl Model {
     ///
     /// It is not there, or does not give what its site has.
     pub fn start(aemhttpd: &str, name: &str) -> io::Result<Model> {
-        let server = on_server_core(|| start_aemhttpd(aemhttpd, "auto"))
+        let server = on_server_core(|| Server::start(&mut self::aemhttpd(aemhttpd, "auto")))
             .map_err(|error| io::Error::new(error.kind(), format!("{aemhttpd}: {error}")))?;
         let page = Page::fetch(server.address(), name)?;
         if page.body() != std::fs::read(Path::new(SITE).join(name))? {
             return Err(io::Error::other(format!("{name} is not what its file is")));
         }
         Ok(Model { aemhttpd: aemhttpd.to_owned(), name: name.to_owned(), server, page })
+    }
+
+    /// The page's.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The answer.
@@ -121,19 +131,33 @@ impl Contender {
     ///
     /// It cannot be had here, or its answer is another one.
     pub fn start(&self, model: &Model) -> io::Result<Server> {
-        let server = on_server_core(|| match self.program {
-            Program::Aemhttpd(backend) => start_aemhttpd(&model.aemhttpd, backend),
-            Program::Nginx => Server::start_nginx(Path::new(SITE)),
-            Program::Own(_) => {
-                let page = format!("{}/{}", model.server.address(), model.name);
-                Server::start(Command::new(env::current_exe()?).args([SERVER, self.name, &page]))
-            }
+        let server = on_server_core(|| match self.command(model)? {
+            Some(mut command) => Server::start(&mut command),
+            None => Server::start_nginx(Path::new(SITE)),
         })?;
         let likeness = Page::fetch(server.address(), &model.name)?.likeness(&model.page);
         if likeness >= Some(self.likeness()) {
             return Ok(server);
         }
         Err(io::Error::other(format!("its answer is another one: alike is {likeness:?}")))
+    }
+
+    /// What starts it. None for one that needs more than that.
+    ///
+    /// # Errors
+    ///
+    /// This program is not found.
+    pub fn command(&self, model: &Model) -> io::Result<Option<Command>> {
+        Ok(match self.program {
+            Program::Aemhttpd(backend) => Some(aemhttpd(&model.aemhttpd, backend)),
+            Program::Nginx => None,
+            Program::Own(_) => {
+                let page = format!("{}/{}", model.server.address(), model.name);
+                let mut command = Command::new(env::current_exe()?);
+                command.args([SERVER, self.name, &page]);
+                Some(command)
+            }
+        })
     }
 
     /// How like AEMhttpd's its answer has to be.
@@ -148,9 +172,11 @@ impl Contender {
     }
 }
 
-fn start_aemhttpd(path: &str, backend: &str) -> io::Result<Server> {
+fn aemhttpd(path: &str, backend: &str) -> Command {
     let words = ["--listen", "127.0.0.1:0", "--root", SITE, "--idle", "0", "--backend", backend];
-    Server::start(Command::new(path).args(words))
+    let mut command = Command::new(path);
+    command.args(words);
+    command
 }
 
 /// Whether this process is to be a server: then it is one until it is ended, and the answer is how that

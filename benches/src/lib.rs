@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod contenders;
+pub mod counting;
 pub mod datagrams;
 pub mod dispatch;
 pub mod echo;

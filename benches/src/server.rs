@@ -201,6 +201,15 @@ impl Server {
         }
     }
 
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Errors
+    ///
+    /// What it was given for itself cannot be removed.
+    pub fn stop(mut self) -> io::Result<()> {
+        self.end()
+    }
+
     fn end(&mut self) -> io::Result<()> {
         if self.process.try_wait()?.is_none() {
             // SAFETY: a signal to a child that was not waited for, so the number is still its own.

@@ -17,7 +17,8 @@ use std::io;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use aem_benches::echo::count::{self, Counted, Load};
+use aem_benches::counting::Counted;
+use aem_benches::echo::count::{self, Load};
 use aem_benches::echo::generator::{Generator, Limit};
 use aem_benches::echo::idle::{self, Weight};
 use aem_benches::echo::{CONTENDERS, Contender, MOST_CONNECTIONS, named};

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --bin http [-- --quick] [--rounds N] [--seconds N]
 //!     [--aemhttpd PATH] [--pages PAGE,..] [--pipeline N] [CONTENDER ..]
+//! cargo run --release --bin http -- --count [CONTENDER ..]
 //! cargo run --release --bin http -- --server CONTENDER ADDRESS:PORT/PAGE
 //! ```
 //!
@@ -14,6 +15,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use aem_benches::counting::Counted;
+use aem_benches::http::count::{self, Load};
 use aem_benches::http::{self, AEMHTTPD, CONTENDERS, Contender, Model};
 use aem_benches::rounds::{self, Arguments, Series, interleave, quartiles, tell};
 use aem_benches::server::{CLIENT_CORE, SERVER_CORE, Server, hold_to_core};
@@ -31,6 +34,11 @@ const SECONDS: u64 = 2;
 
 /// Requests at once.
 const PIPELINE: usize = 16;
+
+/// Connections while instructions are counted, and requests in the shorter run: the first ones find nothing
+/// prepared.
+const COUNTED: usize = 50;
+const COUNTED_REQUESTS: usize = 4_000;
 
 /// Those that are for another benchmark: with so few connections they are not what they are known for.
 const NOT_HERE: &[&str] = &["select", "poll"];
@@ -50,6 +58,8 @@ struct Wish {
     aemhttpd: String,
     pages: Vec<String>,
     pipeline: usize,
+    /// Instructions, in place of time.
+    counts: bool,
 }
 
 fn main() -> ExitCode {
@@ -57,12 +67,15 @@ fn main() -> ExitCode {
         return ended;
     }
     let wish = Wish::read();
-    if !wrk::is_there() {
+    if !wish.counts && !wrk::is_there() {
         println!("SKIPPED all: wrk is not installed (Debian: wrk)");
         return ExitCode::SUCCESS;
     }
     if let Err(error) = hold_to_core(SERVER_CORE).and_then(|()| hold_to_core(CLIENT_CORE)) {
         println!("Not held to two cores, so that servers and client share theirs: {error}");
+    }
+    if wish.counts {
+        return wish.count_all();
     }
     let mut is_good = true;
     for page in &wish.pages {
@@ -84,7 +97,7 @@ impl Wish {
     fn read() -> Wish {
         let (mut seconds, mut aemhttpd) = (None, AEMHTTPD.to_owned());
         let mut pages: Vec<String> = PAGES.iter().map(|page| page.to_string()).collect();
-        let mut pipeline = PIPELINE;
+        let (mut pipeline, mut counts) = (PIPELINE, false);
         let arguments = Arguments::read_beside(9, |word, words| {
             match word {
                 "--seconds" => {
@@ -100,12 +113,48 @@ impl Wish {
                     let number = words.next().and_then(|number| number.parse().ok());
                     pipeline = number.filter(|number| *number > 0).expect("--pipeline N");
                 }
+                "--count" => counts = true,
                 _ => return false,
             }
             true
         });
         let seconds = seconds.unwrap_or(if arguments.quick { 1 } else { SECONDS });
-        Wish { arguments, seconds, aemhttpd, pages, pipeline }
+        Wish { arguments, seconds, aemhttpd, pages, pipeline, counts }
+    }
+
+    /// The instructions of all servers that can be counted, with the small page.
+    fn count_all(&self) -> ExitCode {
+        if !Counted::Instructions.is_there() {
+            println!("SKIPPED all: valgrind is not installed");
+            return ExitCode::SUCCESS;
+        }
+        let model = match Model::start(&self.aemhttpd, SMALL) {
+            Ok(model) => model,
+            Err(error) => {
+                eprintln!("http: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let mut is_good = true;
+        println!("\n| user instructions a request | 1 at once | {} at once |", self.pipeline);
+        println!("|-|-:|-:|");
+        for contender in CONTENDERS.iter().filter(|it| self.arguments.wants(it.name)) {
+            let one = |pipeline| {
+                let load = Load { connections: COUNTED, pipeline, requests: COUNTED_REQUESTS };
+                count::instructions(contender, &model, load)
+            };
+            match (one(1), one(self.pipeline)) {
+                (Ok(Some(one)), Ok(Some(several))) => {
+                    println!("| {} | {one:.0} | {several:.0} |", contender.name);
+                }
+                (Err(error), _) | (_, Err(error)) => {
+                    println!("| {} | cannot be counted: {error} | |", contender.name);
+                    is_good = false;
+                }
+                _ => {}
+            }
+        }
+        if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
     /// One page, all servers in turn. Whether all were there and there was no error.

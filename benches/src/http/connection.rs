@@ -46,6 +46,11 @@ impl Connection {
         page.send(fd, &mut self.owed)
     }
 
+    /// What is owed, for one who sends it himself.
+    pub fn take_owed(&mut self) -> usize {
+        std::mem::take(&mut self.owed)
+    }
+
     /// Whether there was no room for all that is owed.
     pub fn owes(&self) -> bool {
         self.owed > 0

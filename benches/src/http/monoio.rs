@@ -11,7 +11,6 @@ use ::monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use ::monoio::net;
 
 use super::page::Page;
-use super::request::Request;
 use crate::server;
 
 /// What is read at once.
@@ -47,7 +46,7 @@ async fn converse(mut stream: net::TcpStream, page: Rc<RefCell<Page>>) {
         }
         unread.extend_from_slice(&read);
         buffer = read;
-        let Some(used) = gather(&mut page.borrow_mut(), &unread, &mut answers) else { return };
+        let Some(used) = page.borrow_mut().answer_all(&unread, &mut answers) else { return };
         unread.drain(..used);
         let (result, written) = stream.write_all(answers).await;
         if result.is_err() {
@@ -56,19 +55,4 @@ async fn converse(mut stream: net::TcpStream, page: Rc<RefCell<Page>>) {
         answers = written;
         answers.clear();
     }
-}
-
-/// Adds the answers to all requests that are whole. How much of the bytes these were; none if one was
-/// not for the page.
-fn gather(page: &mut Page, bytes: &[u8], answers: &mut Vec<u8>) -> Option<usize> {
-    let mut used = 0;
-    page.set_date();
-    while let Some(request) = Request::read(&bytes[used..]) {
-        if request.method != b"GET" || request.target != page.target().as_bytes() {
-            return None;
-        }
-        used += request.length;
-        answers.extend_from_slice(page.answer());
-    }
-    Some(used)
 }

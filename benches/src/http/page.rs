@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::os::fd::RawFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::request::head_length;
+use super::request::{Request, head_length};
 use crate::kernel;
 
 /// How long an answer may take.
@@ -154,6 +154,21 @@ impl Page {
             let date = self.date();
             self.answer[date].copy_from_slice(httpdate::fmt_http_date(now).as_bytes());
         }
+    }
+
+    /// Adds the answers to all requests that are whole. How much of the bytes these were; none if one was
+    /// not for the page.
+    pub fn answer_all(&mut self, bytes: &[u8], answers: &mut Vec<u8>) -> Option<usize> {
+        let mut used = 0;
+        self.set_date();
+        while let Some(request) = Request::read(&bytes[used..]) {
+            if request.method != b"GET" || request.target != self.target.as_bytes() {
+                return None;
+            }
+            used += request.length;
+            answers.extend_from_slice(&self.answer);
+        }
+        Some(used)
     }
 
     /// Sends answers of which so many bytes are owed, as far as there is room, and takes what was sent
