@@ -76,10 +76,10 @@ impl Marks {
     const CONNECTING: Marks = Marks(1 << 3);
     /// An edge told of more than data since the last `EAGAIN`.
     const TAIL_EDGE: Marks = Marks(1 << 4);
-    /// Receives of this socket end where the data does not.
-    const TAIL_ALWAYS: Marks = Marks(1 << 5);
-    /// A short receive does not say that there is no more.
-    const TAIL: Marks = Marks(Marks::TAIL_EDGE.0 | Marks::TAIL_ALWAYS.0);
+    /// A Unix stream, where a receive may end behind bytes that descriptors came with.
+    const MAY_BE_CUT: Marks = Marks(1 << 5);
+    /// A short receive alone does not say that there is no more.
+    const TAIL: Marks = Marks(Marks::TAIL_EDGE.0 | Marks::MAY_BE_CUT.0);
 
     /// Whether any of these is set.
     #[inline]
@@ -344,7 +344,7 @@ impl EpollKeeper {
 
     /// See [`Backend::expect_cut_receives`](super::Backend::expect_cut_receives).
     pub(super) fn expect_cut_receives(&mut self, socket: &Descriptor) {
-        self.ports[socket.port().0 as usize].marks.set(Marks::TAIL_ALWAYS);
+        self.ports[socket.port().0 as usize].marks.set(Marks::MAY_BE_CUT);
     }
 
     pub(super) fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
@@ -563,6 +563,9 @@ impl EpollKeeper {
         let Some(Op::Receive { socket }) = self.ledger.get(token) else {
             return self.read(token, index);
         };
+        if port.marks.has(Marks::MAY_BE_CUT) {
+            return self.read(token, index);
+        }
         // What nearly every edge leads to: data that empty the socket, and no more to do about it.
         let received = self.pool.receive(|buffer| socket::receive(socket.as_fd(), buffer));
         match received {
@@ -573,7 +576,7 @@ impl EpollKeeper {
                 self.received += chunk.len();
                 Some(Completion { token, answer: Answer::Received(chunk), more: true })
             }
-            received => self.received(token, index, received),
+            received => self.received(token, index, received, false),
         }
     }
 
@@ -605,8 +608,16 @@ impl EpollKeeper {
     fn read(&mut self, token: Token, index: usize) -> Option<Completion> {
         match self.ledger.get(token) {
             Some(Op::Receive { socket }) => {
-                let received = self.pool.receive(|buffer| socket::receive(socket.as_fd(), buffer));
-                self.received(token, index, received)
+                let mut is_cut = false;
+                let may_be_cut = self.ports[index].marks.has(Marks::MAY_BE_CUT);
+                let received = self.pool.receive(|buffer| match may_be_cut {
+                    true => socket::receive_unix(socket.as_fd(), buffer).map(|(n, cut)| {
+                        is_cut = cut;
+                        n
+                    }),
+                    false => socket::receive(socket.as_fd(), buffer),
+                });
+                self.received(token, index, received, is_cut)
             }
             Some(Op::Accept { .. }) => self.accept(token, index),
             other => unreachable!("{other:?} does not read"),
@@ -619,12 +630,13 @@ impl EpollKeeper {
         token: Token,
         index: usize,
         received: io::Result<Reception>,
+        is_cut: bool,
     ) -> Option<Completion> {
         let port = &mut self.ports[index];
         match received {
             Ok(Reception::Data { chunk, full }) => {
                 self.received += chunk.len();
-                if full || port.marks.has(Marks::TAIL) {
+                if full || is_cut || port.marks.has(Marks::TAIL_EDGE) {
                     self.keep_trying(index, Direction::Read);
                 } else {
                     // Its own failure, if there is one, comes after the data.

@@ -93,6 +93,22 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<u
     retry(|| check_size(unsafe { libc::recv(socket.as_raw_fd(), start, buffer.len(), flags) }))
 }
 
+/// The same for a Unix stream, and whether what was received had more to it than bytes (descriptors, which
+/// are closed by this, or credentials): then it may have ended before the data did.
+pub(crate) fn receive_unix(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, bool)> {
+    let mut piece = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: all zeros are a valid header: null pointers, and nothing behind them.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut piece;
+    header.msg_iovlen = 1;
+    let flags = libc::MSG_DONTWAIT;
+    // SAFETY: the header is a live local, and its one piece is `buffer`, borrowed mutably for the call.
+    let mut receive = || unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+    let n = retry(|| check_size(receive()))?;
+    // What there was no room for, and there is none, is told as cut off.
+    Ok((n, header.msg_flags & libc::MSG_CTRUNC != 0))
+}
+
 /// Sends one piece and says how much of it was taken.
 #[inline]
 pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
