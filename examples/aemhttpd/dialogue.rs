@@ -146,6 +146,9 @@ impl Dialogue {
         input: &mut &[u8],
         out: &mut Answers,
     ) -> Result<bool, Status> {
+        if input.is_empty() {
+            return Ok(false);
+        }
         let (request, length) = match request::parse(input) {
             Parsed::Partial => return Ok(false),
             Parsed::Refused(status) => return Err(status),

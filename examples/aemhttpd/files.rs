@@ -99,7 +99,7 @@ impl Site {
     }
 
     /// Looks up what the path of a target names; a directory stands for its `index.html`.
-    pub(crate) fn find(&self, target: &str, now: Instant) -> Result<Found, Status> {
+    pub(crate) fn find(&self, target: &[u8], now: Instant) -> Result<Found, Status> {
         if let Some(page) = self.shelf.find(&self.root, target, now) {
             return Ok(Found::Page(page));
         }

@@ -8,7 +8,7 @@ use aem_examples::http::target::Target;
 #[derive(Debug, PartialEq)]
 pub(crate) enum Route<'a> {
     /// The file of this path.
-    Page(&'a str),
+    Page(&'a [u8]),
     /// Whoever sends back what he is sent.
     Echo,
     /// Whoever says which methods there are.
@@ -25,7 +25,7 @@ pub(crate) enum Refusal {
 }
 
 /// Where content is sent back from.
-const ECHO: &str = "/echo";
+const ECHO: &[u8] = b"/echo";
 
 const OF_PAGES: &str = "GET, HEAD, OPTIONS";
 const OF_ECHO: &str = "POST, OPTIONS";

@@ -8,7 +8,7 @@ use crate::files::Page;
 use crate::limits::{FRESH, MAX_SHELF, SETTLED};
 use rustix::fs::{AtFlags, Stat, statat};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,7 +19,8 @@ pub(crate) struct Shelf(RefCell<Pages>);
 
 #[derive(Debug, Default)]
 struct Pages {
-    by_target: HashMap<String, Kept>,
+    // Ordered: a few comparisons take less time than a hash that nobody can aim at.
+    by_target: BTreeMap<Box<[u8]>, Kept>,
     /// What they take up.
     bytes: u64,
 }
@@ -47,7 +48,7 @@ impl Facts {
 
 impl Shelf {
     /// The page, if it is kept and still what its target names.
-    pub(crate) fn find(&self, root: &File, target: &str, now: Instant) -> Option<Rc<Page>> {
+    pub(crate) fn find(&self, root: &File, target: &[u8], now: Instant) -> Option<Rc<Page>> {
         let pages = &mut *self.0.borrow_mut();
         let kept = pages.by_target.get_mut(target)?;
         if now >= kept.good_until {
@@ -66,7 +67,7 @@ impl Shelf {
     /// Keeps a page that was just read.
     pub(crate) fn keep(
         &self,
-        target: &str,
+        target: &[u8],
         path: Vec<u8>,
         status: &Stat,
         page: &Rc<Page>,
@@ -84,13 +85,13 @@ impl Shelf {
         }
         let (page, facts) = (Rc::clone(page), Facts::of(status));
         let good_until = now + FRESH;
-        pages.by_target.insert(target.to_owned(), Kept { page, path, facts, good_until });
+        pages.by_target.insert(Box::from(target), Kept { page, path, facts, good_until });
         pages.bytes += size;
     }
 }
 
 /// What a page takes up, with its target.
-fn size(target: &str, page: &Page) -> u64 {
+fn size(target: &[u8], page: &Page) -> u64 {
     let beside = 2 * (target.len() + page.fields.len()) + size_of::<Kept>() + size_of::<Page>();
     page.tag.length + beside as u64
 }

@@ -86,14 +86,24 @@ struct Clock {
     /// When each of the last 256 turns began.
     turns: RefCell<[Reading; 256]>,
     turn: Cell<u8>,
-    /// The last reading, and whether nothing has run since.
+    /// The last reading, and what took time since.
     last: Cell<Reading>,
-    fresh: Cell<bool>,
+    since: Cell<Since>,
     /// Runs until the next one that is timed whatever it is.
     until_sample: Cell<u32>,
     every_job: Cell<bool>,
     /// Every job is timed whatever comes.
     always: Cell<bool>,
+}
+
+/// What has taken time since the last reading of the clock.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Since {
+    Nothing,
+    /// Work of the runtime's own, which no job is charged for.
+    Chores,
+    /// Runs that were not timed.
+    Runs,
 }
 
 impl Clock {
@@ -103,16 +113,21 @@ impl Clock {
             turns: RefCell::new([now; 256]),
             turn: Cell::new(0),
             last: Cell::new(now),
-            fresh: Cell::new(false),
+            since: Cell::new(Since::Runs),
             until_sample: Cell::new(SAMPLE),
             every_job: Cell::new(false),
             always: Cell::new(false),
         }
     }
 
-    /// The last reading if nothing has run since, else a new one.
+    /// The last reading if nothing has taken time since, else a new one.
     fn now(&self) -> Reading {
-        if self.fresh.get() { self.last.get() } else { self.source.read() }
+        if self.since.get() == Since::Nothing { self.last.get() } else { self.source.read() }
+    }
+
+    /// When the last run ended, or a little later.
+    fn end_of_runs(&self) -> Reading {
+        if self.since.get() == Since::Runs { self.source.read() } else { self.last.get() }
     }
 
     /// Reads the clock at the end of a timed run.
@@ -125,12 +140,14 @@ impl Clock {
     /// A reading was taken, and nothing has run since.
     fn read(&self, now: Reading) {
         self.last.set(now);
-        self.fresh.set(true);
+        self.since.set(Since::Nothing);
     }
 
     /// Something else than a job has taken time, and none is charged for it.
     fn passed(&self) {
-        self.fresh.set(false);
+        if self.since.get() == Since::Nothing {
+            self.since.set(Since::Chores);
+        }
     }
 
     /// From the next run on, times every job, or one in [`SAMPLE`].
@@ -303,7 +320,7 @@ impl Worker {
         // Mail that is not read keeps it from sleeping as well.
         let asleep = !self.home.has_ready() && self.home.sleep();
         if asleep {
-            self.clock.time_every_job(self.clock.now().since(before) > SLOW_TURN_NS);
+            self.clock.time_every_job(self.clock.end_of_runs().since(before) > SLOW_TURN_NS);
         }
         // What becomes ready in this turn is stamped with it.
         let turn = self.clock.turn.get().wrapping_add(1);
@@ -345,14 +362,14 @@ impl Worker {
             return self.run_timed(job);
         }
         self.clock.until_sample.set(left);
-        self.clock.fresh.set(false);
+        self.clock.since.set(Since::Runs);
         self.home.run(job);
     }
 
     /// Polls the main future, just after the run of its job: if that was timed, this is what took the time.
     #[inline]
     fn run_main<R>(&self, job: &JobRef, poll: impl FnOnce() -> R) -> R {
-        if !self.clock.fresh.get() {
+        if self.clock.since.get() != Since::Nothing {
             return poll();
         }
         let (slot, start) = (job.header().slot(), self.clock.last.get());

@@ -39,7 +39,7 @@ impl Drop for Directory {
 }
 
 fn page(site: &Site, target: &str) -> Rc<Page> {
-    match site.find(target, Instant::now()) {
+    match site.find(target.as_bytes(), Instant::now()) {
         Ok(Found::Page(page)) => page,
         other => panic!("{target}: {other:?}"),
     }
@@ -72,11 +72,11 @@ fn a_directory_is_its_index_or_a_hint() {
     let directory = Directory::new();
     let site = directory.site();
     assert_eq!(page(&site, "/docs/").media_type, "text/html; charset=utf-8");
-    assert!(matches!(site.find("/docs", Instant::now()), Ok(Found::Directory)));
-    assert!(matches!(site.find("/", Instant::now()), Err(Status::NOT_FOUND)));
+    assert!(matches!(site.find(b"/docs", Instant::now()), Ok(Found::Directory)));
+    assert!(matches!(site.find(b"/", Instant::now()), Err(Status::NOT_FOUND)));
     fs::create_dir_all(directory.root().join("x/index.html")).unwrap();
-    assert!(matches!(site.find("/x/", Instant::now()), Err(Status::NOT_FOUND)));
-    assert!(matches!(site.find("/a.txt/", Instant::now()), Err(Status::NOT_FOUND)));
+    assert!(matches!(site.find(b"/x/", Instant::now()), Err(Status::NOT_FOUND)));
+    assert!(matches!(site.find(b"/a.txt/", Instant::now()), Err(Status::NOT_FOUND)));
 }
 
 #[test]
@@ -89,7 +89,10 @@ fn nothing_outside_of_the_root_is_opened() {
     symlink("a.txt", root.join("inner")).unwrap();
     symlink("round", root.join("round")).unwrap();
     for target in ["/relative", "/absolute", "/up/secret", "/round", "//etc/passwd"] {
-        assert!(matches!(site.find(target, Instant::now()), Err(Status::NOT_FOUND)), "{target}");
+        assert!(
+            matches!(site.find(target.as_bytes(), Instant::now()), Err(Status::NOT_FOUND)),
+            "{target}"
+        );
     }
     // What the reader of targets would not let through does not get through here.
     for path in ["../secret", "docs/../../secret", "/etc/passwd"] {
@@ -103,16 +106,16 @@ fn what_is_no_file_is_not_found_and_stops_nobody() {
     let directory = Directory::new();
     let status = std::process::Command::new("mkfifo").arg(directory.root().join("fifo")).status();
     if status.is_ok_and(|status| status.success()) {
-        assert!(matches!(directory.site().find("/fifo", Instant::now()), Err(Status::NOT_FOUND)));
+        assert!(matches!(directory.site().find(b"/fifo", Instant::now()), Err(Status::NOT_FOUND)));
     }
     let _socket = std::os::unix::net::UnixListener::bind(directory.root().join("socket")).unwrap();
-    assert!(matches!(directory.site().find("/socket", Instant::now()), Err(Status::NOT_FOUND)));
+    assert!(matches!(directory.site().find(b"/socket", Instant::now()), Err(Status::NOT_FOUND)));
     assert!(matches!(
-        directory.site().find(&["/", &"a".repeat(300)].concat(), Instant::now()),
+        directory.site().find(["/", &"a".repeat(300)].concat().as_bytes(), Instant::now()),
         Err(Status::NOT_FOUND)
     ));
     assert!(matches!(
-        directory.site().find(&"/a".repeat(3000), Instant::now()),
+        directory.site().find("/a".repeat(3000).as_bytes(), Instant::now()),
         Err(Status::NOT_FOUND)
     ));
 }
@@ -160,7 +163,7 @@ fn a_page_is_what_its_file_is_whatever_becomes_of_that() {
         page(&site, "/a.txt");
         change(&path);
         std::thread::sleep(2 * FRESH);
-        match site.find("/a.txt", Instant::now()) {
+        match site.find(b"/a.txt", Instant::now()) {
             Ok(Found::Page(page)) => assert_eq!(content(&page), text),
             other => assert!(text.is_empty() && matches!(other, Err(Status::NOT_FOUND))),
         }

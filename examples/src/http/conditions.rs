@@ -9,9 +9,13 @@ use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The fields that have a say, as they stood there.
+/// The fields that have a say. Most requests have none, and then there is nothing.
 #[derive(Debug, Default, PartialEq)]
-pub struct Conditions<'a> {
+pub struct Conditions<'a>(Option<Box<Given<'a>>>);
+
+/// The fields, as they stood there.
+#[derive(Debug, Default, PartialEq)]
+struct Given<'a> {
     if_match: Vec<&'a [u8]>,
     if_none_match: Vec<&'a [u8]>,
     if_modified_since: Option<&'a [u8]>,
@@ -19,6 +23,9 @@ pub struct Conditions<'a> {
     if_range: Option<&'a [u8]>,
     range: Option<&'a [u8]>,
 }
+
+const NAMES: [&str; 6] =
+    ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
 
 /// What is to be answered.
 #[derive(Debug, PartialEq)]
@@ -54,25 +61,29 @@ impl fmt::Display for Tag {
 impl<'a> Conditions<'a> {
     /// Takes in a field, if it is one of these.
     pub fn note(&mut self, name: &str, value: &'a [u8]) {
-        let place = match name.len() {
-            5 if name.eq_ignore_ascii_case("range") => &mut self.range,
-            8 if name.eq_ignore_ascii_case("if-range") => &mut self.if_range,
-            8 if name.eq_ignore_ascii_case("if-match") => return self.if_match.push(value),
-            13 if name.eq_ignore_ascii_case("if-none-match") => {
-                return self.if_none_match.push(value);
-            }
-            17 if name.eq_ignore_ascii_case("if-modified-since") => &mut self.if_modified_since,
-            19 if name.eq_ignore_ascii_case("if-unmodified-since") => &mut self.if_unmodified_since,
-            _ => return,
-        };
-        *place = Some(value);
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        if !NAMES.iter().any(|name| is(name)) {
+            return;
+        }
+        let given = self.0.get_or_insert_default();
+        match name.len() {
+            5 => given.range = Some(value),
+            8 if is("if-range") => given.if_range = Some(value),
+            8 => given.if_match.push(value),
+            13 => given.if_none_match.push(value),
+            17 => given.if_modified_since = Some(value),
+            _ => given.if_unmodified_since = Some(value),
+        }
     }
 
     /// Judges a file, in the order of section 13.2.2.
     pub fn judge(&self, tag: Tag, is_get: bool) -> Verdict {
-        if *self == Conditions::default() {
-            return Verdict::Whole;
-        }
+        self.0.as_ref().map_or(Verdict::Whole, |given| given.judge(tag, is_get))
+    }
+}
+
+impl Given<'_> {
+    fn judge(&self, tag: Tag, is_get: bool) -> Verdict {
         let own = tag.to_string();
         let seconds =
             |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

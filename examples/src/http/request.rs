@@ -82,44 +82,49 @@ pub fn parse(bytes: &[u8]) -> Parsed<'_> {
 }
 
 fn read(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
+    let mut start = 0;
     // An empty line or two before a request are nothing (2.2).
-    let blanks = bytes.chunks(2).take(MAX_BLANKS).take_while(|line| *line == b"\r\n").count();
-    let Some((line, length)) = line(&bytes[2 * blanks..], MAX_LINE, Status::URI_TOO_LONG)? else {
-        check_beginning(&bytes[2 * blanks..])?;
+    while start < 2 * MAX_BLANKS && bytes[start..].starts_with(b"\r\n") {
+        start += 2;
+    }
+    let Some((line, length)) = line(&bytes[start..], MAX_LINE, Status::URI_TOO_LONG)? else {
+        check_beginning(&bytes[start..])?;
         return Ok(None);
     };
-    let start = 2 * blanks + length;
+    start += length;
     let request_line = RequestLine::read(line)?;
+    let mut fields = Fields::default();
     // Most requests have few, and room for all that there may be takes longer to make than to use.
-    let parsed = match read_fields::<FEW_FIELDS>(&bytes[start..]) {
-        Err(httparse::Error::TooManyHeaders) => read_fields::<MAX_FIELDS>(&bytes[start..]),
-        parsed => parsed,
+    let length = match read_fields::<FEW_FIELDS>(&bytes[start..], &mut fields) {
+        Err(Status::FIELDS_TOO_LARGE) => read_fields::<MAX_FIELDS>(&bytes[start..], &mut fields)?,
+        length => length?,
     };
-    let (length, fields) = match parsed {
-        Ok(Some((length, fields))) => (length, fields?),
-        Ok(None) => return Ok(None),
-        Err(httparse::Error::TooManyHeaders) => return Err(Status::FIELDS_TOO_LARGE),
-        Err(_) => return Err(Status::BAD_REQUEST),
-    };
-    if start + length > MAX_HEAD {
-        return Err(Status::FIELDS_TOO_LARGE);
+    match length {
+        None => Ok(None),
+        Some(length) if start + length > MAX_HEAD => Err(Status::FIELDS_TOO_LARGE),
+        Some(length) => Ok(Some((judge(request_line, fields)?, start + length))),
     }
-    Ok(Some((judge(request_line, fields)?, start + length)))
 }
 
-/// The length of the fields with the empty line behind them, and what they say.
-type ReadFields<'a> = (usize, Result<Fields<'a>, Status>);
-
-/// Reads all fields, of which there may be `N`. None if their end has not come yet.
-fn read_fields<const N: usize>(bytes: &[u8]) -> Result<Option<ReadFields<'_>>, httparse::Error> {
+/// Reads all fields, of which there may be `N`, and returns their length with the empty line behind them;
+/// none if that has not come yet.
+fn read_fields<'a, const N: usize>(
+    bytes: &'a [u8],
+    said: &mut Fields<'a>,
+) -> Result<Option<usize>, Status> {
     let mut fields = [httparse::EMPTY_HEADER; N];
-    Ok(match httparse::parse_headers(bytes, &mut fields)? {
-        httparse::Status::Partial => None,
-        httparse::Status::Complete((length, fields)) => {
-            let is_strict = has_strict_lines(&bytes[..length]);
-            Some((length, if is_strict { Fields::read(fields) } else { Err(Status::BAD_REQUEST) }))
+    match httparse::parse_headers(bytes, &mut fields) {
+        Ok(httparse::Status::Complete((length, fields))) => {
+            if !has_strict_lines(&bytes[..length]) {
+                return Err(Status::BAD_REQUEST);
+            }
+            said.read(fields)?;
+            Ok(Some(length))
         }
-    })
+        Ok(httparse::Status::Partial) => Ok(None),
+        Err(httparse::Error::TooManyHeaders) => Err(Status::FIELDS_TOO_LARGE),
+        Err(_) => Err(Status::BAD_REQUEST),
+    }
 }
 
 /// The first line of some bytes and its length with its end, which is CRLF and nothing else: a
@@ -170,20 +175,24 @@ impl<'a> RequestLine<'a> {
         };
         let space = start.iter().position(|&byte| byte == b' ').ok_or(Status::BAD_REQUEST)?;
         let (method, target) = (&start[..space], &start[space + 1..]);
-        if method.is_empty() || !method.iter().copied().all(is_token) {
-            return Err(Status::BAD_REQUEST);
-        }
+        let known = match method {
+            b"GET" => Some(Method::Get),
+            b"HEAD" => Some(Method::Head),
+            b"POST" => Some(Method::Post),
+            b"OPTIONS" => Some(Method::Options),
+            b"PUT" | b"DELETE" | b"TRACE" | b"PATCH" => Some(Method::Other),
+            _ if method.is_empty() || !method.iter().copied().all(is_token) => {
+                return Err(Status::BAD_REQUEST);
+            }
+            _ => None,
+        };
         if *major != b'1' {
             return Err(Status::VERSION_NOT_SUPPORTED);
         }
-        let method = match method {
-            b"GET" => Method::Get,
-            b"HEAD" => Method::Head,
-            b"POST" => Method::Post,
-            b"OPTIONS" => Method::Options,
-            b"PUT" | b"DELETE" | b"TRACE" | b"PATCH" => Method::Other,
-            b"CONNECT" => return Err(target::refuse_authority(target)),
-            _ => return Err(Status::NOT_IMPLEMENTED),
+        let method = match known {
+            Some(method) => method,
+            None if method == b"CONNECT" => return Err(target::refuse_authority(target)),
+            None => return Err(Status::NOT_IMPLEMENTED),
         };
         let target = Target::read(target, method)?;
         // A minor version that is higher than ours is spoken to as if it were ours (9110, 2.5).
@@ -215,28 +224,27 @@ enum Codings {
 }
 
 impl<'a> Fields<'a> {
-    fn read(headers: &[httparse::Header<'a>]) -> Result<Fields<'a>, Status> {
-        let mut fields = Fields::default();
+    fn read(&mut self, headers: &[httparse::Header<'a>]) -> Result<(), Status> {
         for field in headers {
             let is = |name: &str| field.name.eq_ignore_ascii_case(name);
             if is("host") {
                 // More than one is for nobody to choose from (3.2).
-                if fields.host.replace(field.value).is_some() || !target::is_host(field.value) {
+                if self.host.replace(field.value).is_some() || !target::is_host(field.value) {
                     return Err(Status::BAD_REQUEST);
                 }
             } else if is("connection") {
                 for option in list(field.value) {
-                    fields.close |= option.eq_ignore_ascii_case(b"close");
-                    fields.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
             } else if is("content-length") {
                 // Two that are the same may be taken for one, or refused (6.3): they are refused.
                 let length = decimal(field.value).ok_or(Status::BAD_REQUEST)?;
-                if fields.content_length.replace(length).is_some() {
+                if self.content_length.replace(length).is_some() {
                     return Err(Status::BAD_REQUEST);
                 }
             } else if is("transfer-encoding") {
-                fields.codings = list(field.value).fold(fields.codings, |before, coding| {
+                self.codings = list(field.value).fold(self.codings, |before, coding| {
                     Some(match (coding.eq_ignore_ascii_case(b"chunked"), before) {
                         (true, None) => Codings::Chunked,
                         (true, Some(Codings::Endless)) => Codings::Unknown,
@@ -245,17 +253,17 @@ impl<'a> Fields<'a> {
                     })
                 });
                 // An empty list is no coding, and yet the field is there.
-                fields.codings.get_or_insert(Codings::Endless);
+                self.codings.get_or_insert(Codings::Endless);
             } else if is("expect") {
                 if !field.value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Status::EXPECTATION_FAILED);
                 }
-                fields.expects = true;
+                self.expects = true;
             } else {
-                fields.conditions.note(field.name, field.value);
+                self.conditions.note(field.name, field.value);
             }
         }
-        Ok(fields)
+        Ok(())
     }
 
     /// Where the body ends (6.3).

@@ -13,8 +13,8 @@ use super::status::Status;
 /// What a request is about.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target<'a> {
-    /// A path, as it stood there, without the query.
-    Path(&'a str),
+    /// A path, as it stood there, without the query: characters of ASCII only.
+    Path(&'a [u8]),
     /// `*`: the server itself.
     Server,
 }
@@ -35,13 +35,12 @@ impl<'a> Target<'a> {
                 None => return Ok(Target::Server),
             },
         };
-        let end = origin.iter().position(|&byte| byte == b'?').unwrap_or(origin.len());
-        let (path, query) = origin.split_at(end);
-        if !has_only(path, &OF_PATH) || !has_only(query, &OF_QUERY) {
+        let (path, query) = origin.split_at(run_of(origin, &OF_PATH));
+        let is_query = matches!(query, [] | [b'?', ..]) && run_of(query, &OF_QUERY) == query.len();
+        if !is_query {
             return Err(Status::BAD_REQUEST);
         }
-        let path = std::str::from_utf8(path).map_err(|_| Status::BAD_REQUEST)?;
-        Ok(Target::Path(if path.is_empty() { "/" } else { path }))
+        Ok(Target::Path(if path.is_empty() { b"/" } else { path }))
     }
 }
 
@@ -76,24 +75,23 @@ pub fn refuse_authority(target: &[u8]) -> Status {
 
 /// Whether this is a host, perhaps with a port (RFC 3986, 3.2.2). One without a name is one, too.
 pub fn is_host(value: &[u8]) -> bool {
-    let place = |end: u8| value.iter().position(|&byte| byte == end);
-    let (is_name, port) = match value {
-        [b'[', ..] => {
-            let Some(end) = place(b']') else { return false };
-            let address = std::str::from_utf8(&value[1..end]).unwrap_or_default();
-            (address.parse::<std::net::Ipv6Addr>().is_ok(), &value[end + 1..])
+    let port = match value {
+        [b'[', rest @ ..] => {
+            let end = rest.iter().position(|&byte| byte == b']');
+            let (address, port) = rest.split_at(end.unwrap_or(0));
+            let address = std::str::from_utf8(address).unwrap_or_default();
+            if address.parse::<std::net::Ipv6Addr>().is_err() {
+                return false;
+            }
+            &port[1..]
         }
-        _ => {
-            let end = place(b':').unwrap_or(value.len());
-            (has_only(&value[..end], &OF_NAME), &value[end..])
-        }
+        _ => &value[run_of(value, &OF_NAME)..],
     };
-    let is_port = match port {
+    match port {
         [] => true,
         [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
         _ => false,
-    };
-    is_name && is_port
+    }
 }
 
 /// What may stand in a part of a URI (RFC 3986, appendix A), beside percent signs.
@@ -101,23 +99,19 @@ const OF_NAME: Characters = letters_digits_and(b"-._~!$&'()*+,;=");
 const OF_PATH: Characters = letters_digits_and(b"-._~!$&'()*+,;=/:@");
 const OF_QUERY: Characters = letters_digits_and(b"-._~!$&'()*+,;=/:@?");
 
-/// Whether there are only such characters, and percent signs with what belongs to them.
-fn has_only(text: &[u8], characters: &Characters) -> bool {
-    let is_right = |byte: &u8| characters[usize::from(*byte)];
-    let plain = text.iter().take_while(|byte| is_right(byte)).count();
-    let mut left = &text[plain..];
-    while let [byte, rest @ ..] = left {
-        left = match (byte, rest) {
-            (b'%', [high, low, rest @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                rest
+/// How many bytes at the beginning are such characters, and percent signs with what belongs to them.
+fn run_of(text: &[u8], characters: &Characters) -> usize {
+    let is_other = |byte: &u8| !characters[usize::from(*byte)];
+    let mut run = 0;
+    loop {
+        run += text[run..].iter().position(is_other).unwrap_or(text.len() - run);
+        match &text[run..] {
+            [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                run += 3
             }
-            (byte, rest) if is_right(byte) => rest,
-            _ => return false,
-        };
+            _ => return run,
+        }
     }
-    true
 }
 
 /// The path below the root that a target's path names, decoded.
@@ -129,7 +123,7 @@ fn has_only(text: &[u8], characters: &Characters) -> bool {
 ///
 /// `BadRequest` for NUL, and for `..` in any spelling: clients resolve it before they ask, so whoever
 /// sends it is up to something.
-pub fn path(target: &str) -> Result<Vec<u8>, Status> {
+pub fn path(target: &[u8]) -> Result<Vec<u8>, Status> {
     let decoded = percent_decoded(target)?;
     if decoded.contains(&0) {
         return Err(Status::BAD_REQUEST);
@@ -153,19 +147,19 @@ pub fn path(target: &str) -> Result<Vec<u8>, Status> {
 }
 
 /// Where a directory asked for without its last `/` is really found.
-pub fn as_directory(target: &str) -> String {
+pub fn as_directory(target: &[u8]) -> String {
     // A location that begins with two slashes would name another host.
-    format!("/{}/", target.trim_start_matches('/'))
+    format!("/{}/", String::from_utf8_lossy(target).trim_start_matches('/'))
 }
 
-fn percent_decoded(text: &str) -> Result<Vec<u8>, Status> {
+fn percent_decoded(text: &[u8]) -> Result<Vec<u8>, Status> {
     let digit = |byte: Option<u8>| {
         byte.and_then(|byte| char::from(byte).to_digit(16))
             .and_then(|digit| u8::try_from(digit).ok())
             .ok_or(Status::BAD_REQUEST)
     };
     let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
+    let mut bytes = text.iter().copied();
     while let Some(byte) = bytes.next() {
         decoded.push(match byte {
             b'%' => digit(bytes.next())? << 4 | digit(bytes.next())?,

@@ -25,7 +25,7 @@ fn with(fields: &str) -> String {
 fn a_request_ends_where_its_head_ends() {
     let text = "GET /a?b HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\n";
     let (request, length) = complete(text);
-    assert_eq!((request.method, request.target), (Method::Get, Target::Path("/a")));
+    assert_eq!((request.method, request.target), (Method::Get, Target::Path(b"/a")));
     assert!(request.keep_alive && !request.is_http_1_0);
     assert_eq!(&text[length..], "GET /next HTTP/1.1\r\n");
 }
