@@ -9,6 +9,7 @@ pub mod hand_epoll;
 pub mod hand_uring;
 pub mod hyper;
 pub mod libuv;
+pub mod may_minihttp;
 pub mod monoio;
 pub mod page;
 pub mod poll;
@@ -79,6 +80,7 @@ pub const CONTENDERS: &[Contender] = {
         new("hyper-disk", Epoll, Own(hyper::serve_from_disk)),
         new("tokio", Epoll, Own(tokio::serve)),
         new("libuv", Epoll, Own(libuv::serve)),
+        new("may_minihttp", Epoll, Own(may_minihttp::serve)),
         new("monoio", Uring, Own(monoio::serve)),
     ]
 };
@@ -163,8 +165,8 @@ impl Contender {
     /// How like AEMhttpd's its answer has to be.
     fn likeness(&self) -> Likeness {
         match self.name {
-            // It has its own name and its own tags, and no setting for them.
-            "nginx" => Likeness::Body,
+            // They have names and fields of their own, and no setting for them.
+            "nginx" | "may_minihttp" => Likeness::Body,
             // It writes the names of fields in small letters, and the date last.
             "hyper" | "hyper-disk" => Likeness::Fields,
             _ => Likeness::Bytes,

@@ -83,8 +83,17 @@ pub fn listen() -> io::Result<TcpListener> {
 ///
 /// Nobody can hear it.
 pub fn announce(scheme: &str, listener: &TcpListener) -> io::Result<()> {
+    announce_at(scheme, listener.local_addr()?)
+}
+
+/// [`announce`] for a server that has bound its listener itself.
+///
+/// # Errors
+///
+/// Nobody can hear it.
+pub fn announce_at(scheme: &str, address: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout();
-    writeln!(out, "{scheme}://{}/", listener.local_addr()?)?;
+    writeln!(out, "{scheme}://{address}/")?;
     out.flush()
 }
 

@@ -93,7 +93,7 @@ fn send_one_of_several(socket: &Descriptor, queue: &mut SendQueue) -> io::Result
 }
 
 /// Bytes of a file that one call sends at most: a disk may have to be waited for, and others with it.
-const FILE_PER_CALL: u64 = 2048 * 1024;
+const FILE_PER_CALL: u64 = 2 * 1024 * 1024;
 
 /// Sends what one call takes of the part of a file that is next.
 fn send_file(socket: &Descriptor, queue: &mut SendQueue) -> io::Result<usize> {

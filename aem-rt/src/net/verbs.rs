@@ -117,7 +117,7 @@ macro_rules! stream_verbs {
                 /// The kernel sends them from its own pages (sendfile(2)), so that they are copied nowhere
                 /// and cost no memory, however many there are; what is sent before them goes into the same
                 /// packet. What has no such pages, a pipe say, cannot be sent so. Where the file lies on a
-                /// disk that is slow, this thread waits for it, 256 KiB at a time: read such a one by
+                /// disk that is slow, this thread waits for it, 2 MiB at a time: read such a one by
                 /// [`fs`](crate::fs) instead. The file's own position is neither used nor moved, and what is
                 /// written to it meanwhile may be sent.
                 ///
